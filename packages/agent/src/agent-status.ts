@@ -1,0 +1,74 @@
+/** An agent's standing and the state of its downlink, from what the connection and the syncs report. */
+import { DownlinkError } from '@downlink/protocol'
+import type { ConnectionStatus } from './connection/machine.ts'
+import type { AgentStatus } from './options.ts'
+
+const REMEDIES: Readonly<Record<string, string>> = {
+  unauthorized: 'The hub does not know this credential. Enroll the agent again with a new enrollment key.',
+  key_retired: 'This credential has been replaced. Enroll the agent again with a new enrollment key.',
+  no_credential: 'The agent has no credential yet. Enroll it with an enrollment key.',
+  agent_revoked: 'The hub says that this agent was revoked. If that is a mistake, enroll it again.',
+  agent_key_mismatch: 'The credential belongs to another agent. Enroll this agent with a key of its own.',
+  agent_mismatch: 'The credential belongs to another agent id. Check `agentId`, or enroll this agent.',
+  agent_hash_taken: 'Another copy of this agent runs with the same identity. Stop it, or enroll this one.',
+  agent_version_too_old: 'The hub needs a newer version of this agent. Update it.',
+  agent_limit_reached: 'The plan allows no more agents. Remove one, or change the plan.',
+  insecure_hub:
+    'The hub is not on TLS. Use https, or set `allowPlainHttp` if you accept that the key can be read.',
+}
+
+/** Collects what is known and says it in one value. */
+export class StatusBoard {
+  readonly #hub: URL
+  readonly #onChange: (status: AgentStatus) => void
+  #streamOpen = false
+  #syncWorks = false
+  #blockedBy: string | undefined
+  #current: AgentStatus
+
+  constructor(hub: URL, onChange: (status: AgentStatus) => void) {
+    this.#hub = hub
+    this.#onChange = onChange
+    this.#current = { standing: 'ok', downlink: 'offline', hub }
+  }
+
+  get status(): AgentStatus {
+    return this.#current
+  }
+
+  connection(status: ConnectionStatus): void {
+    this.#streamOpen = status.name === 'open'
+    if (this.#streamOpen) this.#blockedBy = undefined
+    else if (status.failure !== undefined && Object.hasOwn(REMEDIES, status.failure.code)) {
+      this.#blockedBy = status.failure.code
+    }
+    this.#update()
+  }
+
+  syncAnswered(): void {
+    this.#syncWorks = true
+    this.#blockedBy = undefined
+    this.#update()
+  }
+
+  syncFailed(error: unknown): void {
+    this.#syncWorks = false
+    if (error instanceof DownlinkError && Object.hasOwn(REMEDIES, error.code)) this.#blockedBy = error.code
+    this.#update()
+  }
+
+  #update(): void {
+    const remedy = this.#blockedBy === undefined ? undefined : REMEDIES[this.#blockedBy]
+    const next: AgentStatus = {
+      standing: remedy === undefined ? 'ok' : 'blocked',
+      downlink: this.#streamOpen ? 'sse' : this.#syncWorks ? 'timer' : 'offline',
+      hub: this.#hub,
+      ...(remedy === undefined ? {} : { remedy }),
+    }
+    const { standing, downlink } = this.#current
+    const changed =
+      next.standing !== standing || next.downlink !== downlink || next.remedy !== this.#current.remedy
+    this.#current = next
+    if (changed) this.#onChange(next)
+  }
+}

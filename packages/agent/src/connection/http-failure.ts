@@ -1,0 +1,174 @@
+/** Turns what goes wrong between an agent and its hub into errors with a code, a remedy and no secret. */
+import {
+  DownlinkError,
+  escapeControlCharacters,
+  HttpError,
+  isJsonObject,
+  limits,
+  parseJson,
+  stringField,
+} from '@downlink/protocol'
+import { errors } from 'undici'
+
+/** The headers of a reply, names in lower case. */
+export type ReplyHeaders = Readonly<Record<string, string | readonly string[] | undefined>>
+
+/** The request that an error is about, and what must not be shown of it. */
+export interface FailedRequest {
+  /** Such as `POST sync at hub.example.com`. */
+  readonly name: string
+  /** Keys that the request carried: a hub may echo them in its reply. */
+  readonly secrets: readonly string[]
+}
+
+const ERROR_CODE = /^[a-z][a-z0-9_]{0,63}$/
+/** So many characters of a secret, cut off by the end of a body, are still taken out. */
+const SECRET_HEAD_CHARS_MIN = 6
+const SHOWN_CHARS_MAX = 200
+const PARSER_ERROR = 'not HTTP/1.1'
+
+/** The first value of a header, or undefined. */
+export function headerOf(headers: ReplyHeaders, name: string): string | undefined {
+  const value = headers[name]
+  return typeof value === 'string' ? value : value?.[0]
+}
+
+/**
+ * How long the server asks to wait, ms, from 0 to `RETRY_MS_MAX`, or undefined if it does not ask.
+ * A date is compared with the server's own `Date`, as this machine's clock may be wrong.
+ */
+export function retryAfterMs(headers: ReplyHeaders, wallMs: number): number | undefined {
+  const value = headerOf(headers, 'retry-after')?.trim()
+  if (value === undefined) return undefined
+  const serverMs = Date.parse(headerOf(headers, 'date') ?? '')
+  const askedMs = /^\d{1,10}$/.test(value)
+    ? Number(value) * 1_000
+    : value.endsWith(' GMT')
+      ? Date.parse(value) - (Number.isNaN(serverMs) ? wallMs : serverMs)
+      : Number.NaN
+  return Number.isNaN(askedMs) ? undefined : Math.min(limits.RETRY_MS_MAX, Math.max(0, askedMs))
+}
+
+/** A reply that refuses the request: the code of its JSON, or `http_502` by its status for HTML, empty and other bodies. */
+export function refusal(
+  request: FailedRequest,
+  reply: { readonly status: number; readonly headers: ReplyHeaders },
+  body: string,
+  wallMs: number,
+): HttpError {
+  const text = withoutSecrets(body, request.secrets)
+  const json = parseJson(text, limits.JSON_DEPTH_MAX) ?? null
+  const named = isJsonObject(json) ? stringField(json, 'error', 64) : undefined
+  const code = named !== undefined && ERROR_CODE.test(named) ? named : `http_${reply.status}`
+  const said = isJsonObject(json) ? stringField(json, 'message', limits.ERROR_BODY_BYTES_MAX) : undefined
+  const waitMs = retryAfterMs(reply.headers, wallMs)
+  const sentence =
+    said === undefined
+      ? `Code ${code}. Look at the hub's log, or at the proxy in front of it.`
+      : `${code}: ${escapeControlCharacters(said)}`
+  return new HttpError(reply.status, code, `${request.name} was answered ${reply.status}. ${sentence}`, {
+    body: text,
+    ...(waitMs === undefined ? {} : { retryAfterMs: waitMs }),
+  })
+}
+
+/** A redirect, which is never followed: it would hand the credential, and the word of command, to whoever answers there. */
+export function redirectRefusal(
+  request: FailedRequest,
+  status: number,
+  location: string | undefined,
+): HttpError {
+  const target = location !== undefined && URL.canParse(location) ? new URL(location).origin : 'another place'
+  return new HttpError(
+    status,
+    'redirect_refused',
+    `${request.name} was answered ${status}, a redirect to ${shown(target)}, and redirects are never followed. Set the hub's URL to where it is, or sign in if a login page stands between.`,
+  )
+}
+
+/** A reply that came but is not what was asked for. */
+export function unusableReply(
+  request: FailedRequest,
+  status: number,
+  code: string,
+  fault: string,
+): HttpError {
+  return new HttpError(status, code, `${request.name} was answered ${status}, but ${fault}`)
+}
+
+/** Says that a body is compressed, or undefined if it is not: none was asked for, and one may unpack to any size. */
+export function compression(headers: ReplyHeaders): string | undefined {
+  const encoding = headerOf(headers, 'content-encoding')?.trim().toLowerCase() ?? ''
+  return encoding === '' || encoding === 'identity' ? undefined : shown(encoding)
+}
+
+/** Untrusted text for a message: one line, not long. */
+export function shown(text: string): string {
+  return escapeControlCharacters(text.slice(0, SHOWN_CHARS_MAX))
+}
+
+/** What a failed connection means: which step failed, and what to look at. A DownlinkError passes unchanged. */
+export function connectionFailure(request: FailedRequest, error: unknown): DownlinkError {
+  if (error instanceof DownlinkError) return error
+  const systemCode = codeOf(error)
+  const { code, remedy } = classify(systemCode)
+  // The parser's error holds the bytes that it failed on, and a server may put anything there.
+  const cause = error instanceof errors.HTTPParserError ? undefined : error
+  return new DownlinkError(code, `${request.name} failed: ${systemCode}. ${remedy}`, {
+    retry: 'backoff',
+    cause,
+  })
+}
+
+function classify(systemCode: string): { readonly code: string; readonly remedy: string } {
+  if (systemCode === 'ENOTFOUND' || systemCode.startsWith('EAI_')) {
+    return { code: 'dns_failed', remedy: "The hub's name cannot be resolved; check the URL and the network." }
+  }
+  if (systemCode === 'UND_ERR_CONNECT_TIMEOUT' || systemCode === 'ETIMEDOUT') {
+    return {
+      code: 'connect_timeout',
+      remedy: `No connection within ${limits.CONNECT_MS_MAX} ms; a firewall may drop it.`,
+    }
+  }
+  if (['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'EADDRNOTAVAIL', 'EACCES'].includes(systemCode)) {
+    return { code: 'connect_failed', remedy: 'Check that the hub runs and that its port is open from here.' }
+  }
+  if (/EPROTO|CERT|TLS|SSL|SIGNATURE|ISSUER|CHAIN/.test(systemCode)) {
+    return { code: 'tls_failed', remedy: "Check the hub's certificate and who issues certificates here." }
+  }
+  if (systemCode === 'UND_ERR_HEADERS_OVERFLOW') {
+    return {
+      code: 'reply_headers_too_large',
+      remedy: `The reply's headers are larger than ${limits.RESPONSE_HEADER_BYTES_MAX} bytes; look at the proxies between.`,
+    }
+  }
+  if (['UND_ERR_DESTROYED', 'UND_ERR_CLOSED', 'ABORT_ERR'].includes(systemCode)) {
+    return { code: 'client_closed', remedy: 'The agent client was closed; make a new one.' }
+  }
+  if (systemCode === PARSER_ERROR) {
+    return { code: 'reply_malformed', remedy: 'What answers there does not speak HTTP/1.1.' }
+  }
+  return { code: 'connection_lost', remedy: 'The hub or something between closed the connection.' }
+}
+
+/** The system's code of an error; of several addresses that all failed, that of the last. */
+function codeOf(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return codeOf(error.errors.at(-1))
+  if (error instanceof errors.HTTPParserError) return PARSER_ERROR
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return typeof code === 'string' ? code : 'connection error'
+}
+
+function withoutSecrets(text: string, secrets: readonly string[]): string {
+  let clean = text
+  for (const secret of secrets) {
+    clean = clean.replaceAll(secret, '[credential]')
+    for (let chars = secret.length - 1; chars >= SECRET_HEAD_CHARS_MIN; chars -= 1) {
+      if (clean.endsWith(secret.slice(0, chars))) {
+        clean = `${clean.slice(0, -chars)}[credential]`
+        break
+      }
+    }
+  }
+  return clean
+}

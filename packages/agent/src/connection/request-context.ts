@@ -1,0 +1,93 @@
+/** What every request of an agent to its hub has in common: where it goes, who asks, and how the connection is made. */
+import { DownlinkError, limits, type Clock } from '@downlink/protocol'
+import type { Client } from 'undici'
+import type { AgentBoot } from '../boot.ts'
+import type { FailedRequest } from './http-failure.ts'
+
+/** See the options of `createAgentClient` for the parts that a caller hands in. */
+export interface RequestContext {
+  /** The hub's base URL, without a slash at its end. */
+  readonly hub: URL
+  readonly clock: Clock
+  readonly boot: AgentBoot
+  readonly userAgent: string
+  credential(): string | undefined
+  journalId(): string | undefined
+}
+
+/** One request: what is asked, and the headers that every request carries. */
+export interface PreparedRequest extends FailedRequest {
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+}
+
+const BASE_PATH = '/api/internal/agent'
+
+/**
+ * A request of `endpoint` with the credential.
+ * @throws DownlinkError `no_credential` or `bad_credential`, before anything is dialled.
+ */
+export function prepareRequest(
+  context: RequestContext,
+  method: 'GET' | 'POST',
+  endpoint: string,
+): PreparedRequest {
+  const credential = checkedCredential(context.credential())
+  const bare = preparePublicRequest(context, method, endpoint, [credential])
+  return { ...bare, headers: { ...bare.headers, authorization: `Bearer ${credential}` } }
+}
+
+/** A request of `endpoint` without a credential; `secrets` are those in its body. */
+export function preparePublicRequest(
+  context: RequestContext,
+  method: 'GET' | 'POST',
+  endpoint: string,
+  secrets: readonly string[],
+): PreparedRequest {
+  return {
+    name: `${method} ${endpoint} at ${context.hub.host}`,
+    secrets,
+    path: `${context.hub.pathname.replace(/\/$/, '')}${BASE_PATH}/${endpoint}`,
+    // A compressed stream is held back by whoever compresses it, and a compressed body may unpack to any size.
+    headers: { 'user-agent': context.userAgent, 'accept-encoding': 'identity' },
+  }
+}
+
+/**
+ * How connections are made: HTTP/1.1, directly (no proxy variables are read), headers bounded, and no time limits of
+ * undici's own but for the connect, as the handed-in clock rules.
+ * @param signal - destroys the sockets when it aborts, those that are still being connected too.
+ */
+export function connectionOptions(signal: AbortSignal): Client.Options {
+  return {
+    allowH2: false,
+    pipelining: 1,
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    maxHeaderSize: limits.RESPONSE_HEADER_BYTES_MAX,
+    connect: { timeout: limits.CONNECT_MS_MAX, signal },
+  }
+}
+
+/** Whether `text` can stand in a header as it is. */
+export function isHeaderText(text: string): boolean {
+  return /^[\x20-\x7e]+$/.test(text)
+}
+
+function checkedCredential(credential: string | undefined): string {
+  if (credential === undefined || credential === '') {
+    throw new DownlinkError(
+      'no_credential',
+      'The agent has no credential yet. Enroll it: exchange an enrollment key for one.',
+      { retry: 'never' },
+    )
+  }
+  if (!/^[\x21-\x7e]+$/.test(credential)) {
+    throw new DownlinkError(
+      'bad_credential',
+      "The agent's credential has characters that no header can carry. Read it again from where it is kept, without line ends.",
+      { retry: 'never' },
+    )
+  }
+  return credential
+}

@@ -1,0 +1,151 @@
+/** The agent's ledger: decides every control exactly once and forgets none before the hub has it. Pure: no I/O, no clock. */
+import {
+  compareRevisions,
+  isStateVerb,
+  limits,
+  type DecisionReport,
+  type Delivery,
+  type IssuedControl,
+  type OutcomeReport,
+  type Revision,
+  type StateVerb,
+} from '@downlink/protocol'
+import type { IntendedState, LedgerRecord, Outcome } from './ledger-records.ts'
+import { foldRecord, laneKey, newLedgerState, type LedgerState } from './ledger-state.ts'
+
+/** What to do with a control that has arrived. */
+export type Verdict =
+  /** Journal `record`, apply the control, then journal its outcome. */
+  | { readonly kind: 'accept'; readonly record: LedgerRecord }
+  /** Decided or being decided already: do nothing, its outcome is reported anyway. */
+  | { readonly kind: 'duplicate' }
+  /** Older than what this lane has seen: do nothing; the refusal is reported (R-25). */
+  | { readonly kind: 'stale' }
+  /** Too much is undecided or unacknowledged: do nothing, the hub hands it out again. */
+  | { readonly kind: 'full' }
+
+/** What one sync reports; handed back with the hub's acknowledgement. */
+export interface LedgerReport {
+  readonly journalId: string
+  readonly outcomes: readonly OutcomeReport[]
+  readonly received: readonly string[]
+  readonly decisions: readonly DecisionReport[]
+}
+
+/** A control that a crash interrupted, and what its delivery says about it (R-28). */
+export type Interrupted =
+  /** Establish it again, then journal its outcome. */
+  | { readonly kind: 'apply'; readonly control: IssuedControl }
+  /** It may have been applied: journal this outcome instead. */
+  | { readonly kind: 'fail'; readonly record: LedgerRecord }
+
+/**
+ * Holds what was decided.
+ * A query never changes it; `record` does, and is called when the record is on disk, not before.
+ */
+export class Ledger {
+  readonly #state: LedgerState
+  /** Refusals as stale decide nothing, so they are not journalled: a crash only means that the hub asks again. */
+  readonly #refusals = new Map<string, OutcomeReport>()
+
+  /** @param records - of the journal, oldest first; the first is of type `journal`. */
+  constructor(records: Iterable<LedgerRecord>) {
+    this.#state = newLedgerState()
+    for (const record of records) foldRecord(this.#state, record)
+  }
+
+  get journalId(): string {
+    return this.#state.journalId
+  }
+
+  /** The state that the records made. Not to be changed by the reader. */
+  get state(): Readonly<LedgerState> {
+    return this.#state
+  }
+
+  /** Takes in a record that is on disk. */
+  record(record: LedgerRecord): void {
+    foldRecord(this.#state, record)
+  }
+
+  /** Judges a control that carries an id and a revision (R-25). A refusal is remembered for the next report. */
+  judge(control: IssuedControl, delivery: Delivery): Verdict {
+    const { controlId } = control
+    if (this.#state.intents.has(controlId) || this.#state.outcomes.has(controlId))
+      return { kind: 'duplicate' }
+    const lane = this.#state.lanes.get(laneKey(control.taskId, control.lane))
+    if (lane !== undefined && compareRevisions(control, lane.mark) <= 0) {
+      this.#refuse(control, lane.mark, lane.localBasedOn)
+      return { kind: 'stale' }
+    }
+    if (this.#state.intents.size + this.#state.outcomes.size >= limits.LEDGER_CONTROLS_MAX)
+      return { kind: 'full' }
+    return { kind: 'accept', record: { type: 'intent', control, delivery } }
+  }
+
+  /** What was accepted and not decided when the last life of the agent ended. */
+  interrupted(): readonly Interrupted[] {
+    return [...this.#state.intents.values()].map(({ control, delivery }): Interrupted => {
+      if (isStateVerb(control.action) || delivery === 'atLeastOnce') return { kind: 'apply', control }
+      const outcome: Outcome = {
+        state: 'failed',
+        code: 'interrupted',
+        message: `The agent stopped while it applied ${control.action}; whether it took effect is not known.`,
+      }
+      return { kind: 'fail', record: { type: 'outcome', controlId: control.controlId, outcome } }
+    })
+  }
+
+  /** What is meant to be true of a task. */
+  intendedState(taskId: string): IntendedState {
+    return this.#state.intended.get(taskId)?.state ?? 'running'
+  }
+
+  /** The record of a pause, resume or cancel made on this machine; it rests on all that this lane has seen (R-29). */
+  decideLocally(taskId: string, action: StateVerb, decisionId: string): LedgerRecord {
+    const lane = this.#state.lanes.get(laneKey(taskId, 'state'))
+    const basedOn: Revision = lane === undefined ? { epoch: 0, revision: 0 } : { ...lane.mark }
+    return { type: 'decision', decisionId, taskId, action, basedOn }
+  }
+
+  /** What the next sync reports, within `REPORTS_PER_SYNC_MAX` of each kind, oldest first. */
+  report(): LedgerReport {
+    const count = limits.REPORTS_PER_SYNC_MAX
+    const decided = [...this.#state.outcomes.values()].map(({ control, outcome }): OutcomeReport => ({
+      controlId: control.controlId,
+      epoch: control.epoch,
+      revision: control.revision,
+      ...outcome,
+    }))
+    return {
+      journalId: this.#state.journalId,
+      outcomes: [...decided, ...this.#refusals.values()].slice(0, count),
+      received: [...this.#state.intents.keys()].slice(0, count),
+      decisions: [...this.#state.decisions.values()].slice(0, count),
+    }
+  }
+
+  /** The record that forgets what the hub has acknowledged, or undefined if that is nothing (R-26). */
+  acknowledge(report: LedgerReport, acked: readonly string[]): LedgerRecord | undefined {
+    const ackedIds = new Set(acked)
+    for (const outcome of report.outcomes) {
+      // A later refusal of the same control is another statement, which this acknowledgement does not cover.
+      if (ackedIds.has(outcome.controlId) && this.#refusals.get(outcome.controlId) === outcome) {
+        this.#refusals.delete(outcome.controlId)
+      }
+    }
+    const ids = [
+      ...report.outcomes.filter((outcome) => outcome.state !== 'stale').map((outcome) => outcome.controlId),
+      ...report.decisions.map((decision) => decision.decisionId),
+    ].filter((id) => ackedIds.has(id) && (this.#state.outcomes.has(id) || this.#state.decisions.has(id)))
+    return ids.length === 0 ? undefined : { type: 'forget', ids }
+  }
+
+  #refuse(control: IssuedControl, mark: Revision, localBasedOn: Revision | undefined): void {
+    const { controlId, epoch, revision } = control
+    if (this.#refusals.size >= limits.REPORTS_PER_SYNC_MAX && !this.#refusals.has(controlId)) return
+    const local = localBasedOn !== undefined && compareRevisions(control, localBasedOn) <= 0
+    const highWater: Revision = { epoch: mark.epoch, revision: mark.revision }
+    this.#refusals.set(controlId, { controlId, epoch, revision, state: 'stale', highWater, local })
+  }
+}

@@ -1,0 +1,42 @@
+/** Embed the Downlink control channel in your daemon. */
+export { DownlinkError, HttpError } from '@downlink/protocol'
+export type {
+  Clock,
+  Control,
+  ControlState,
+  DownlinkEvent,
+  Json,
+  Random,
+  StateVerb,
+  SyncReply,
+  SyncRequest,
+} from '@downlink/protocol'
+export { createAgent } from './agent.ts'
+export type { Agent } from './agent.ts'
+export { createBoot } from './boot.ts'
+export type { AgentBoot } from './boot.ts'
+export { createAgentClient } from './client.ts'
+export type {
+  AgentClient,
+  AgentClientOptions,
+  KeyExchangeReply,
+  KeyExchangeRequest,
+  RegisterReply,
+  RegisterRequest,
+  RequestOptions,
+} from './client.ts'
+export { openEventStream } from './connection/event-stream.ts'
+export type { EventStream, EventStreamOptions, StreamEnd } from './connection/event-stream.ts'
+export { fileCredential, memoryCredential } from './credential.ts'
+export type { Credential } from './credential.ts'
+export { enroll } from './enroll.ts'
+export type { EnrollOptions } from './enroll.ts'
+export type { Logger } from './logger.ts'
+export type { AgentEvent, AgentOptions, AgentStatus, ExecutorTask, TaskMap } from './options.ts'
+export type { TaskEnd, TaskExecutor, TaskReporter, TaskRun, TaskStart } from './tasks/executor.ts'
+export type { AnyTaskDefinition, AnyVerbDefinition } from './tasks/handler-executor.ts'
+export type { ProcessTaskOptions } from './tasks/process-executor.ts'
+export { processTask } from './tasks/process-task.ts'
+export { CancelledError, defineTask, ShutdownError } from './tasks/task.ts'
+export type { TaskContext, TaskDefinition, VerbDefinition } from './tasks/task.ts'
+export type { TrackedTask } from './tasks/tracked-run.ts'

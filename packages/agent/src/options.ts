@@ -1,0 +1,68 @@
+/** What an agent is made of. */
+import type { Clock, Control, ControlState, Random } from '@downlink/protocol'
+import type { Credential } from './credential.ts'
+import type { Logger } from './logger.ts'
+import type { TaskExecutor } from './tasks/executor.ts'
+import type { AnyTaskDefinition } from './tasks/handler-executor.ts'
+
+/** A kind of task that something other than a handler runs, such as {@link processTask}. */
+export interface ExecutorTask {
+  createExecutor(clock: Clock): TaskExecutor
+}
+
+/** Kinds of task by name; nothing else is ever run, whatever a hub asks. */
+export type TaskMap = Readonly<Record<string, AnyTaskDefinition | ExecutorTask>>
+
+/** The options of `createAgent`. */
+export interface AgentOptions {
+  /** The hub's base URL. Exactly one in this version; mirrors are to come. */
+  readonly hubs: readonly (string | URL)[]
+  readonly credential: Credential
+  /** @defaultValue the agent id in the credential; needed with keys of servers that put none in */
+  readonly agentId?: string
+  readonly tasks?: TaskMap
+  readonly name?: string
+  /** The application's version. */
+  readonly version?: string
+  readonly labels?: Readonly<Record<string, string>>
+  /** How many tasks run at once. @defaultValue 4 */
+  readonly concurrency?: number
+  /**
+   * Where decisions are kept, so that a restart neither repeats nor forgets one. Without it they live in memory, and
+   * every start tells the hub that the journal was lost (R-27).
+   */
+  readonly stateDirectory?: string
+  readonly logger?: Logger
+  /**
+   * Decides controls of tasks that neither `tasks` started nor `track` made known. Undefined as result means applied;
+   * an error fails the control. Called once per control, unless a crash interrupted it (R-28).
+   */
+  readonly onControl?: (
+    control: Control,
+  ) => ControlState | undefined | void | Promise<ControlState | undefined | void>
+  /** Send the credential unencrypted to hosts other than this machine. @defaultValue false */
+  readonly allowPlainHttp?: boolean
+  /** @defaultValue the clock of this machine */
+  readonly clock?: Clock
+  /** @defaultValue the random source of this machine */
+  readonly random?: Random
+  /** @internal */
+  readonly livenessMsMin?: number
+}
+
+/** How an agent stands. */
+export interface AgentStatus {
+  /** `blocked`: the hub refuses it; it stays up and tries again. */
+  readonly standing: 'ok' | 'blocked'
+  /** `timer`: no stream is open, syncs go on at their pace. `offline`: neither works. */
+  readonly downlink: 'sse' | 'timer' | 'offline'
+  readonly hub: URL
+  /** What a person can do about it. */
+  readonly remedy?: string
+}
+
+/** What an agent tells the application that embeds it. */
+export type AgentEvent =
+  | { readonly type: 'status'; readonly status: AgentStatus }
+  | { readonly type: 'control'; readonly control: Control; readonly outcome: ControlState }
+  | { readonly type: 'upgrade'; readonly version: string }

@@ -1,0 +1,123 @@
+/** The sync loop: one sync at a time, nudges coalesced, the hub sets the pace, outcomes at once. */
+import {
+  HttpError,
+  limits,
+  type Clock,
+  type Random,
+  type SyncReply,
+  type SyncRequest,
+} from '@downlink/protocol'
+import { BACKOFF_LIMITS, reconnectDelayMs } from '../connection/backoff.ts'
+
+/** What the sync loop needs from the rest of the agent. */
+export interface SyncLoopOptions {
+  readonly clock: Clock
+  readonly random: Random
+  /** Sends one sync. */
+  readonly send: (request: SyncRequest, signal: AbortSignal) => Promise<SyncReply>
+  /** Called right before sending, so that it says how things stand then. */
+  readonly prepare: () => SyncRequest
+  /** Takes in the reply to `request`; the next sync waits for it. */
+  readonly takeIn: (reply: SyncReply, request: SyncRequest) => Promise<void>
+  readonly onFailure: (error: unknown) => void
+  readonly onSuccess: () => void
+}
+
+/** Paces of an original server, which says no `nextSyncMs`, ms. */
+const ORIGINAL_PACE_MS = 10_000
+const ORIGINAL_WATCHED_MS = 3_000
+/** Part of the pace by which each wait is spread, so that a fleet does not sync in step. */
+const JITTER = 0.1
+/** Shortest wait after a failure, so that nudges cannot turn it into a storm, ms. */
+const FAILURE_FLOOR_MS = 200
+
+/** Runs from `start` until its signal aborts. */
+export class SyncLoop {
+  readonly #options: SyncLoopOptions
+  #owed = false
+  #failures = 0
+  #notBeforeMs = 0
+  #nextMs = 0
+  #ring: (() => void) | undefined
+
+  constructor(options: SyncLoopOptions) {
+    this.#options = options
+  }
+
+  /** Asks for a sync: at once, or right after the one under way, which may have missed what this is about (R-50). */
+  want(): void {
+    this.#owed = true
+    this.#ring?.()
+  }
+
+  /** Syncs until `signal` aborts, then resolves; never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    this.#owed = true
+    while (!signal.aborted) {
+      await this.#wait(signal)
+      if (signal.aborted) return
+      this.#owed = false
+      await this.#once(signal)
+    }
+  }
+
+  /** One more sync at the end, within `LAST_SYNC_MS_MAX`; resolves to whether it was answered. */
+  async last(): Promise<boolean> {
+    const controller = new AbortController()
+    const timer = this.#options.clock.setTimer(limits.LAST_SYNC_MS_MAX, () => controller.abort())
+    try {
+      await this.#once(controller.signal)
+      return this.#failures === 0
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  async #once(signal: AbortSignal): Promise<void> {
+    const { clock, random } = this.#options
+    try {
+      const request = this.#options.prepare()
+      const reply = await this.#options.send(request, signal)
+      this.#failures = 0
+      this.#notBeforeMs = 0
+      this.#options.onSuccess()
+      await this.#options.takeIn(reply, request)
+      const paceMs = reply.nextSyncMs ?? (reply.watching ? ORIGINAL_WATCHED_MS : ORIGINAL_PACE_MS)
+      this.#nextMs = clock.monotonicMs() + paceMs * (1 + JITTER * (2 * random() - 1))
+    } catch (error) {
+      if (signal.aborted) return
+      this.#failures++
+      const floorMs = Math.max(FAILURE_FLOOR_MS, error instanceof HttpError ? (error.retryAfterMs ?? 0) : 0)
+      const waitMs = reconnectDelayMs(this.#failures - 1, BACKOFF_LIMITS, floorMs, random())
+      this.#notBeforeMs = clock.monotonicMs() + waitMs
+      this.#owed = true
+      this.#options.onFailure(error)
+    }
+  }
+
+  /** Until a sync is owed and allowed, or due. */
+  async #wait(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options
+    for (;;) {
+      const dueMs = this.#owed ? this.#notBeforeMs : Math.max(this.#nextMs, this.#notBeforeMs)
+      const leftMs = dueMs - clock.monotonicMs()
+      if (leftMs <= 0 || signal.aborted) return
+      await this.#sleep(leftMs, signal)
+    }
+  }
+
+  /** Until the time is over, a sync is wanted, or the signal aborts. */
+  #sleep(delayMs: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        timer.cancel()
+        signal.removeEventListener('abort', wake)
+        this.#ring = undefined
+        resolve()
+      }
+      const timer = this.#options.clock.setTimer(delayMs, wake)
+      this.#ring = wake
+      signal.addEventListener('abort', wake, { once: true })
+    })
+  }
+}

@@ -1,0 +1,177 @@
+/** `downlink agent`: enrolls this machine as an agent once, then runs it. */
+import type { AgentStatus } from '@downlink/agent'
+import { isAgentId } from '@downlink/protocol'
+import type { Command } from 'commander'
+import { readFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { join, resolve } from 'node:path'
+import type { CommandContext } from '../command-context.ts'
+import { dataFolder, hasCode, readHubUrl, shownPath } from '../discovery.ts'
+import { CommandError, EXIT, type ExitCode } from '../exit-codes.ts'
+import { countArgument, withClient, withExample } from '../operator-command.ts'
+import { readTaskKinds, sampleKinds } from '../task-config.ts'
+import type { AgentMemo } from './agent-process.ts'
+
+interface AgentFlags {
+  readonly hub?: string
+  readonly enrollmentKey?: string
+  readonly enrollmentKeyFile?: string
+  readonly name?: string
+  readonly agentId?: string
+  readonly data?: string
+  readonly config?: string
+  readonly concurrency?: number
+  readonly allowPlainHttp?: boolean
+}
+
+/** How long the key that this command makes for itself is good for, ms: it is used at once. */
+const OWN_KEY_TTL_MS = 60_000
+
+/** Adds the command. */
+export function addAgentCommand(
+  program: Command,
+  run: (work: (context: CommandContext) => Promise<ExitCode>) => Promise<void>,
+): void {
+  const command = program
+    .command('agent')
+    .summary('run an agent')
+    .description(
+      'Enroll this machine as an agent, once, and run it until it is ended. It runs only the commands that its own configuration names.',
+    )
+    .option('--hub <url>', 'the hub; found in ./.downlink when it runs from this folder')
+    .option('--enrollment-key <key>', 'needed once, unless the hub runs from this folder')
+    .option(
+      '--enrollment-key-file <file>',
+      'the same from a file, which other users of this machine cannot see',
+    )
+    .option('--name <name>', "what people call it; this machine's name unless told")
+    .option('--agent-id <id>', 'what commands call it; made from the name unless told')
+    .option(
+      '--data <folder>',
+      'where it keeps its credential and decisions; ./.downlink/agents/NAME unless told',
+    )
+    .option(
+      '--config <file>',
+      'the commands that it may run; the samples archive, counter and hash unless told',
+    )
+    .option('--concurrency <count>', 'how many tasks run at once; 4 unless told', countArgument)
+    .option('--allow-plain-http', 'send the credential unencrypted to a hub on another machine')
+    .action((flags: AgentFlags) => run((context) => runAgent(context, flags)))
+  withExample(command, 'agent --name second')
+}
+
+/** The id that a name gives: what is not allowed in one becomes a dash. */
+export function agentIdOf(name: string): string {
+  const id = name
+    .normalize('NFKD')
+    .replace(/\p{M}/gu, '')
+    .replace(/[^A-Za-z0-9._-]+/g, '-')
+    .replace(/^[^A-Za-z0-9]+|-+$/g, '')
+    .slice(0, 64)
+  return id === '' ? 'agent' : id
+}
+
+async function runAgent(context: CommandContext, flags: AgentFlags): Promise<ExitCode> {
+  const { cwd, output } = context
+  const name = flags.name ?? hostname()
+  const wantedId = flags.agentId ?? agentIdOf(name)
+  if (!isAgentId(wantedId)) {
+    throw new CommandError(
+      EXIT.usage,
+      'An agent id is 1 to 128 letters, digits or ._:@-, and begins with a letter or digit.',
+    )
+  }
+  const folder = resolve(cwd, flags.data ?? join('.downlink', 'agents', agentIdOf(name)))
+  // Loaded only now: the operators' commands do without an agent's code, and start sooner.
+  const { prepareAgent, readAgentMemo } = await import('./agent-process.ts')
+  const known = await readAgentMemo(folder)
+  const memo = await memoOf(context, flags, folder, wantedId, known)
+  const kinds = flags.config === undefined ? sampleKinds() : await readTaskKinds(resolve(cwd, flags.config))
+  const signal = context.stopSignal()
+  using agent = await prepareAgent(context, {
+    folder,
+    memo,
+    name,
+    kinds,
+    enrollmentKey: () => enrollmentKeyOf(context, flags, memo),
+    onStatus: (status) => output.line(statusText(memo.agentId, status)),
+    ...(flags.concurrency === undefined ? {} : { concurrency: flags.concurrency }),
+    ...(flags.allowPlainHttp === undefined ? {} : { allowPlainHttp: flags.allowPlainHttp }),
+  })
+  output.line(
+    `Agent ${memo.agentId} runs ${Object.keys(kinds).join(', ')} for ${memo.hub}; data in ${shownPath(cwd, folder)}.`,
+  )
+  await agent.run(signal)
+  output.line(`Agent ${memo.agentId} has stopped; nothing of its tasks runs any more.`)
+  return EXIT.done
+}
+
+/** Which hub, under which id; a credential is only ever sent to the hub that gave it. */
+async function memoOf(
+  { cwd }: CommandContext,
+  flags: AgentFlags,
+  folder: string,
+  wantedId: string,
+  known: AgentMemo | undefined,
+): Promise<AgentMemo> {
+  const shown = shownPath(cwd, folder)
+  if (known !== undefined && flags.agentId !== undefined && flags.agentId !== known.agentId) {
+    throw new CommandError(
+      EXIT.usage,
+      `The agent in ${shown} is ${known.agentId}. For another id take another --name or --data.`,
+    )
+  }
+  if (known !== undefined && flags.hub !== undefined && originOf(flags.hub) !== originOf(known.hub)) {
+    throw new CommandError(
+      EXIT.usage,
+      `The agent in ${shown} is enrolled with ${known.hub}, and its credential is not sent elsewhere. For another hub take another --name or --data.`,
+    )
+  }
+  const agentId = known?.agentId ?? wantedId
+  if (flags.hub !== undefined) return { agentId, hub: flags.hub, isLocal: known?.isLocal ?? false }
+  if (known !== undefined && !known.isLocal) return known
+  const hub = (await readHubUrl(dataFolder(cwd))) ?? known?.hub
+  if (hub !== undefined) return { agentId, hub, isLocal: true }
+  throw new CommandError(
+    EXIT.usage,
+    'No hub was named, and ./.downlink knows of none. Start one here with: downlink up. Or name one: --hub URL --enrollment-key-file FILE',
+  )
+}
+
+async function enrollmentKeyOf(context: CommandContext, flags: AgentFlags, memo: AgentMemo): Promise<string> {
+  if (flags.enrollmentKey !== undefined) return flags.enrollmentKey.trim()
+  if (flags.enrollmentKeyFile !== undefined) {
+    const file = resolve(context.cwd, flags.enrollmentKeyFile)
+    const text = await readFile(file, 'utf8').catch((error: unknown) => {
+      if (hasCode(error, 'ENOENT'))
+        throw new CommandError(EXIT.usage, `There is no file ${file} with an enrollment key.`)
+      throw error
+    })
+    return text.trim()
+  }
+  if (!memo.isLocal) {
+    throw new CommandError(
+      EXIT.usage,
+      `This agent is not enrolled yet. On the hub's machine make a key with downlink enroll, and give it: --enrollment-key-file FILE`,
+    )
+  }
+  const key = await withClient(context, {}, (client) => client.createEnrollmentKey({ ttlMs: OWN_KEY_TTL_MS }))
+  return key.key
+}
+
+/** One line about where the agent stands. */
+export function statusText(agentId: string, { standing, downlink, hub, remedy }: AgentStatus): string {
+  if (standing === 'blocked') return `Agent ${agentId} is refused by the hub. ${remedy ?? ''}`.trim()
+  switch (downlink) {
+    case 'sse':
+      return `Agent ${agentId} is connected to ${hub.origin}.`
+    case 'timer':
+      return `Agent ${agentId} reaches ${hub.origin}, without a stream for now.`
+    case 'offline':
+      return `Agent ${agentId} does not reach ${hub.origin}; it tries again by itself.`
+  }
+}
+
+function originOf(url: string): string | undefined {
+  return URL.canParse(url) ? new URL(url).origin : undefined
+}

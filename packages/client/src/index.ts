@@ -1,0 +1,25 @@
+/** The operator client of Downlink: fetch only, for Node and browsers. */
+export { DownlinkError, HttpError } from '@downlink/protocol'
+export type {
+  AgentRecord,
+  ControlRecord,
+  ControlState,
+  Json,
+  Page,
+  Stamp,
+  TaskRecord,
+  TaskState,
+} from '@downlink/protocol'
+export type {
+  AgentFilter,
+  ControlOptions,
+  EnrollmentKeyOptions,
+  OperatorClientOptions,
+  WaitOptions,
+} from './client-options.ts'
+export { controlReached } from './control-wait.ts'
+export type { ControlReached, ControlUntil } from './control-wait.ts'
+export { errorDetails } from './reply-error.ts'
+export { createOperatorClient } from './operator-client.ts'
+export type { OperatorClient, TaskHandle } from './operator-client.ts'
+export type { EnrollmentKey, TaskLog } from './replies.ts'

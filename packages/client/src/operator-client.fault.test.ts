@@ -1,0 +1,343 @@
+/** Tests of the operators' client against a real server on loopback. */
+import { DownlinkError, type HttpError, limits, systemClock, type Clock, type Json } from '@downlink/protocol'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterEach, expect, test } from 'vitest'
+import { createOperatorClient, errorDetails, type OperatorClient } from './index.ts'
+
+const TOKEN = 'dlo.keykeykey.secretsecretsecret'
+const servers: Server[] = []
+
+afterEach(async () => {
+  for (const server of servers.splice(0)) {
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  }
+})
+
+interface Seen {
+  readonly method: string
+  readonly url: URL
+  readonly headers: IncomingMessage['headers']
+  readonly body: string
+}
+
+type Answer = (seen: Seen, response: ServerResponse) => void
+
+async function hubThat(
+  answer: Answer,
+  options: { clock?: Clock } = {},
+): Promise<{ client: OperatorClient; seen: Seen[] }> {
+  const seen: Seen[] = []
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    request.on('end', () => {
+      const { method = '', url = '', headers } = request
+      const one = {
+        method,
+        url: new URL(url, 'http://hub'),
+        headers,
+        body: Buffer.concat(chunks).toString('utf8'),
+      }
+      seen.push(one)
+      answer(one, response)
+    })
+  })
+  servers.push(server)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return { client: createOperatorClient({ url, token: TOKEN, random: () => 0, ...options }), seen }
+}
+
+function json(
+  response: ServerResponse,
+  status: number,
+  body: Json,
+  headers: Record<string, string> = {},
+): void {
+  response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body))
+}
+
+function controlJson(state: string, observed = false): Json {
+  return {
+    controlId: 'a1~1',
+    agentId: 'a1',
+    taskId: 't1',
+    action: 'pause',
+    args: null,
+    epoch: 1,
+    revision: 1,
+    lane: 'state',
+    outcome: state === 'applied' ? { state, confirmedBy: 'agent' } : { state },
+    stamps: {
+      created: { at: '2026-01-01T00:00:00.000Z', by: 'ann' },
+      ...(observed ? { observed: { at: '2026-01-01T00:00:01.000Z', by: 'agent' } } : {}),
+    },
+  }
+}
+
+async function failureOf(promise: Promise<unknown>): Promise<DownlinkError> {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  )
+  expect(error, 'the call should have failed; let it throw').toBeInstanceOf(DownlinkError)
+  return error as DownlinkError
+}
+
+test('given a control is issued > it carries the token, a fresh key and the body of the API', async () => {
+  const { client, seen } = await hubThat((_, response) => json(response, 201, controlJson('pending')))
+  const record = await client.task('a1', 't/1').control('speed', { perSecond: 5 }, { ttlMs: 1_000 })
+  await client.task('a1', 't/1').cancel()
+  expect(record.outcome.state).toBe('pending')
+  expect(seen[0]).toMatchObject({
+    method: 'POST',
+    url: { pathname: '/api/v1/agents/a1/controls', search: '' },
+  })
+  expect(seen[0]?.headers.authorization).toBe(`Bearer ${TOKEN}`)
+  expect(JSON.parse(seen[0]?.body ?? '')).toEqual({
+    action: 'speed',
+    taskId: 't/1',
+    args: { perSecond: 5 },
+    ttlMs: 1_000,
+  })
+  expect(JSON.parse(seen[1]?.body ?? '')).toEqual({ action: 'cancel', taskId: 't/1' })
+  const keys = seen.map((one) => one.headers['idempotency-key'])
+  expect(keys[0], 'send an Idempotency-Key with every control').toMatch(/^[0-9a-f-]{36}$/)
+  expect(keys[0], 'use a new key for a new control').not.toBe(keys[1])
+})
+
+test('given the hub answers 503, 429 and drops a connection > the same request goes again with the same key', async () => {
+  const answers: Answer[] = [
+    (_, response) => json(response, 503, { error: 'outcome_unknown' }),
+    (_, response) => json(response, 429, { error: 'too_many_requests' }, { 'retry-after': '0' }),
+    (_, response) => response.destroy(),
+    (_, response) => json(response, 201, controlJson('pending')),
+  ]
+  const { client, seen } = await hubThat((one, response) => answers.shift()?.(one, response))
+  await client.task('a1', 't1').pause()
+  expect(seen).toHaveLength(4)
+  expect(
+    new Set(seen.map((one) => `${String(one.headers['idempotency-key'])} ${one.body}`)).size,
+    'repeat key and body unchanged, else the hub makes a second control',
+  ).toBe(1)
+})
+
+test('given the hub stays away > attempts end within their bound', async () => {
+  const { client, seen } = await hubThat((_, response) => json(response, 503, { error: 'draining' }))
+  const error = await failureOf(client.agent('a1'))
+  expect(error).toMatchObject({ status: 503, code: 'draining' })
+  expect(seen).toHaveLength(limits.CLIENT_ATTEMPTS_MAX)
+})
+
+test('given a Retry-After beyond the bound > the error is handed over with it instead of being waited for', async () => {
+  const { client, seen } = await hubThat((_, response) =>
+    json(response, 429, { error: 'too_many_requests' }, { 'retry-after': '60' }),
+  )
+  expect(await failureOf(client.agent('a1'))).toMatchObject({ retryAfterMs: 60_000 })
+  expect(seen).toHaveLength(1)
+})
+
+test('given a caller that gives up between attempts > the reason of its signal is thrown', async () => {
+  const controller = new AbortController()
+  const { client } = await hubThat((_, response) => {
+    controller.abort(new Error('enough'))
+    json(response, 503, { error: 'draining' })
+  })
+  await expect(client.agent('a1', { signal: controller.signal })).rejects.toThrow('enough')
+})
+
+test('given nobody listens > the error says so and what to check, without the token', async () => {
+  const { client } = await hubThat(() => undefined)
+  for (const server of servers.splice(0)) await new Promise((resolve) => server.close(resolve))
+  const error = await failureOf(client.agent('a1'))
+  expect(error.code).toBe('hub_unreachable')
+  expect(error.message).toContain('ECONNREFUSED')
+  expect(error.message).not.toContain('secretsecret')
+})
+
+test('given several pages > the listing goes on by itself and passes the filter each time', async () => {
+  const agent = (agentId: string): Json => ({ agentId, status: 'online', labels: {} })
+  const { client, seen } = await hubThat(({ url }, response) =>
+    json(
+      response,
+      200,
+      url.searchParams.get('cursor') === null
+        ? { items: [agent('a1'), agent('a2')], nextCursor: 'c2' }
+        : { items: [agent('a3')] },
+    ),
+  )
+  const ids: string[] = []
+  for await (const { agentId } of client.agents({ status: 'online' })) ids.push(agentId)
+  expect(ids).toEqual(['a1', 'a2', 'a3'])
+  expect(seen.map((one) => one.url.search)).toEqual(['?status=online', '?status=online&cursor=c2'])
+})
+
+test('given a hub that hands out the same cursor for ever > the listing ends with an error', async () => {
+  const { client } = await hubThat((_, response) => json(response, 200, { items: [], nextCursor: 'c' }))
+  const drain = async (): Promise<void> => {
+    for await (const _ of client.tasks('a1')) expect.unreachable('there are no tasks')
+  }
+  expect((await failureOf(drain())).code).toBe('bad_reply')
+})
+
+test('given a wait longer than the hub holds a request > it is repeated by the id of the control', async () => {
+  let nowMs = 0
+  const { client, seen } = await hubThat(
+    ({ url }, response) => {
+      const waitMs = Number.parseInt(url.searchParams.get('wait') ?? '0', 10)
+      nowMs += waitMs
+      json(response, 200, controlJson('applied', nowMs >= 120_000))
+    },
+    { clock: { ...systemClock, monotonicMs: () => nowMs } },
+  )
+  const record = await client.task('a1', 't1').pause({ until: 'observed', timeoutMs: 120_000 })
+  expect(record.stamps.observed).toBeDefined()
+  expect(seen.map((one) => `${one.method} ${one.url.pathname}${one.url.search}`)).toEqual([
+    'POST /api/v1/agents/a1/controls?wait=55000ms&until=observed',
+    'GET /api/v1/controls/a1~1?wait=55000ms&until=observed',
+    'GET /api/v1/controls/a1~1?wait=10000ms&until=observed',
+  ])
+})
+
+test('given the wait ends before it is so > the control is returned as it stands', async () => {
+  let nowMs = 0
+  const { client, seen } = await hubThat(
+    ({ url }, response) => {
+      nowMs += Number.parseInt(url.searchParams.get('wait') ?? '0', 10)
+      json(response, 200, controlJson('delivered'))
+    },
+    { clock: { ...systemClock, monotonicMs: () => nowMs } },
+  )
+  const record = await client.control('a1~1', { until: 'applied', timeoutMs: 3_000 })
+  expect(record.outcome.state).toBe('delivered')
+  expect(seen.map((one) => one.url.search)).toEqual(['', '?wait=3000ms&until=applied'])
+})
+
+test('given a verb that no state shows > the hub is asked to wait until it is applied', async () => {
+  const { client, seen } = await hubThat((_, response) =>
+    json(response, 201, { ...(controlJson('applied') as object), action: 'speed' }),
+  )
+  await client.task('a1', 't1').control('speed', null, { until: 'observed', timeoutMs: 1_000 })
+  expect(seen.map((one) => one.url.searchParams.get('until'))).toEqual(['applied'])
+})
+
+test('given a hub that answers a wait at once > the client rests before it asks again', async () => {
+  let nowMs = 0
+  const restsMs: number[] = []
+  const clock: Clock = {
+    wallMs: () => 0,
+    monotonicMs: () => nowMs,
+    setTimer(delayMs, callback) {
+      // Deadlines of requests never pass here; rests pass at once.
+      if (delayMs >= limits.REQUEST_MS_MAX) return { cancel: () => undefined }
+      restsMs.push(delayMs)
+      nowMs += delayMs
+      queueMicrotask(callback)
+      return { cancel: () => undefined }
+    },
+  }
+  const { client, seen } = await hubThat((_, response) => json(response, 200, controlJson('delivered')), {
+    clock,
+  })
+  await client.control('a1~1', { until: 'applied', timeoutMs: 1_000 })
+  expect(restsMs).toEqual([250, 250, 250, 250])
+  expect(seen, 'look once to learn the verb, and once more after the last rest').toHaveLength(6)
+})
+
+test('given a refusal with details > the error has the code, the sentence and the details', async () => {
+  const { client } = await hubThat((_, response) =>
+    json(response, 409, {
+      error: 'task_cancelling',
+      message: 'A cancel is open.\u001b[2J',
+      details: { controlId: 'a1~9' },
+    }),
+  )
+  const error = await failureOf(client.task('a1', 't1').pause())
+  expect(error).toMatchObject({ status: 409, code: 'task_cancelling' })
+  expect(error.message).toContain('A cancel is open.\\x1b[2J')
+  expect(errorDetails(error as HttpError)).toEqual({ controlId: 'a1~9' })
+})
+
+test.each([
+  ['the token', TOKEN],
+  ['a part of the token at its end', TOKEN.slice(0, 20)],
+])('given an error that echoes %s > neither message nor body shows it', async (_, echo) => {
+  const { client } = await hubThat((_, response) => response.writeHead(401).end(`<html>Bearer ${echo}`))
+  const error = await failureOf(client.agent('a1'))
+  expect(error).toMatchObject({ status: 401, code: 'http_401' })
+  expect(`${error.message} ${(error as HttpError).body}`).not.toContain(echo)
+})
+
+test('given an endless reply > reading stops at the bound', async () => {
+  let written = 0
+  const { client } = await hubThat((_, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' })
+    const chunk = Buffer.alloc(1_048_576, 0x20)
+    const more = (): void => {
+      while (!response.destroyed && written < 16 * limits.OPERATOR_REPLY_BYTES_MAX) {
+        written += chunk.length
+        if (!response.write(chunk)) return void response.once('drain', more)
+      }
+    }
+    more()
+  })
+  expect((await failureOf(client.agent('a1'))).code).toBe('reply_too_large')
+  expect(written, 'cancel the body once it is too large').toBeLessThan(4 * limits.OPERATOR_REPLY_BYTES_MAX)
+})
+
+test('given an endless error body > the status is reported with its first bytes', async () => {
+  const { client } = await hubThat((_, response) => {
+    response.writeHead(500)
+    const chunk = Buffer.alloc(65_536, 0x61)
+    const more = (): void => {
+      while (!response.destroyed) if (!response.write(chunk)) return void response.once('drain', more)
+    }
+    more()
+  })
+  const error = await failureOf(client.agent('a1'))
+  expect(error).toMatchObject({ status: 500, code: 'http_500' })
+  expect((error as HttpError).body).toHaveLength(limits.ERROR_BODY_BYTES_MAX)
+})
+
+test('given a redirect > it is refused and nothing is sent to the other place', async () => {
+  const other = await hubThat((_, response) => json(response, 200, {}))
+  const { client } = await hubThat((_, response) =>
+    response.writeHead(302, { location: new URL('/api/v1/agents/a1', other.client.url).href }).end(),
+  )
+  expect((await failureOf(client.agent('a1'))).code).toBe('redirect_refused')
+  expect(other.seen).toEqual([])
+})
+
+test.each([
+  ['a login page', '<html>please sign in</html>'],
+  ['another shape', '{"ok":true}'],
+  ['nesting without end', '['.repeat(10_000)],
+])('given a success that is %s > it is refused as no reply of a hub', async (_, body) => {
+  const { client } = await hubThat((_, response) => response.writeHead(200).end(body))
+  expect((await failureOf(client.agent('a1'))).code).toBe('bad_reply')
+})
+
+test('given the calls without a wait > each asks its own path', async () => {
+  const { client, seen } = await hubThat(({ url, method }, response) => {
+    if (url.pathname.endsWith('/log')) return json(response, 200, { firstLine: 3, nextLine: 4, lines: ['x'] })
+    if (url.pathname.endsWith('/enrollment-keys')) return json(response, 201, { id: 'k1', key: 'dle.k.s' })
+    if (url.pathname.endsWith('/sync')) return void response.writeHead(204).end()
+    if (method === 'POST') return json(response, 201, { taskId: 't9', state: 'assigned' })
+    return json(response, 200, { items: [] })
+  })
+  const handle = await client.start('a1', 'archive', { folder: '/data' }, { taskId: 't9' })
+  expect(handle.taskId).toBe('t9')
+  expect(await handle.log()).toEqual({ firstLine: 3, nextLine: 4, lines: ['x'] })
+  expect(await client.createEnrollmentKey({ uses: 2, labels: { zone: 'eu' } })).toMatchObject({ id: 'k1' })
+  await client.nudge('a1')
+  for await (const _ of client.controls('a1')) expect.unreachable('there are no controls')
+  expect(seen.map((one) => `${one.method} ${one.url.pathname} ${one.body}`.trim())).toEqual([
+    'POST /api/v1/agents/a1/tasks {"kind":"archive","input":{"folder":"/data"},"taskId":"t9"}',
+    'GET /api/v1/agents/a1/tasks/t9/log',
+    'POST /api/v1/enrollment-keys {"uses":2,"labels":{"zone":"eu"}}',
+    'POST /api/v1/agents/a1/sync {}',
+    'GET /api/v1/agents/a1/controls',
+  ])
+})

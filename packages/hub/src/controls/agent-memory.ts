@@ -1,0 +1,150 @@
+/** What this hub knows about an agent without having stored it: writes, the last sync, logs, who looks at it. */
+import { isTerminalStatus, limits, type Clock, type SyncRequest, type TaskReport } from '@downlink/protocol'
+import type { WriteRecord } from './draft.ts'
+import { findControl, type Mailbox } from './mailbox.ts'
+import { createTaskLogs, type TaskLogs } from './task-logs.ts'
+
+/** A task as the last sync showed it. */
+export interface ReportedTask {
+  readonly report: TaskReport
+  /** When its status last changed, by the hub's wall clock. */
+  readonly changedAtMs: number
+}
+
+/** What an agent said of itself, by register or sync. */
+export interface AgentIdentity {
+  readonly name?: string
+  readonly version?: string
+  readonly os?: string
+  readonly arch?: string
+  readonly labels?: Readonly<Record<string, string>>
+}
+
+/** The memory of one agent. Lost with the process; nothing acknowledged rests on it. */
+export interface AgentMemory {
+  /** Controls handed to a socket, or (undefined) on their way there. */
+  readonly writes: Map<string, WriteRecord | undefined>
+  /** Changes of its mailbox that the store has not yet answered. */
+  readonly changing: Set<Promise<unknown>>
+  /** The mailbox as of the last decision, while any is on its way to the disk. */
+  decided?: Mailbox
+  /** The newest version of its mailbox that was seen to be committed. */
+  committedVersion: number
+  readonly logs: TaskLogs
+  identity: AgentIdentity
+  tasks: ReadonlyMap<string, ReportedTask>
+  /** The boot whose sync is in `tasks`, to leave out one that was overtaken. */
+  lastBoot?: SyncRequest['boot']
+  acknowledges?: boolean
+  lastSeenWallMs?: number
+  lastSeenMonotonicMs?: number
+  /** What the agent was last told, so what may be expected of it, ms. */
+  expectedSyncMs: number
+  clonedAtMonotonicMs?: number
+  deregistered: boolean
+  /** Until when somebody looks at it, on the monotonic clock. */
+  watchedUntilMs: number
+  /** Operators that wait for one of its controls. */
+  waiters: number
+}
+
+/** The memories of all agents that this hub has met. */
+export interface AgentMemories {
+  /** The memory of an agent that is known to exist; made when missing. */
+  of(agentId: string): AgentMemory
+  peek(agentId: string): AgentMemory | undefined
+}
+
+/** Makes an empty set of memories. */
+export function createAgentMemories(): AgentMemories {
+  const memories = new Map<string, AgentMemory>()
+  return {
+    of(agentId) {
+      const known = memories.get(agentId)
+      if (known !== undefined) return known
+      const created: AgentMemory = {
+        writes: new Map(),
+        changing: new Set(),
+        committedVersion: 0,
+        logs: createTaskLogs(),
+        identity: {},
+        tasks: new Map(),
+        expectedSyncMs: limits.SYNC_ACTIVE_MS,
+        deregistered: false,
+        watchedUntilMs: 0,
+        waiters: 0,
+      }
+      memories.set(agentId, created)
+      return created
+    },
+    peek: (agentId) => memories.get(agentId),
+  }
+}
+
+/** Notes that the agent has just sent a request with its key. */
+export function rememberSeen(memory: AgentMemory, clock: Clock): void {
+  memory.lastSeenWallMs = clock.wallMs()
+  memory.lastSeenMonotonicMs = clock.monotonicMs()
+  memory.deregistered = false
+}
+
+/** Takes in what a committed sync showed; one that a later sync overtook shows tasks as they no longer are. */
+export function rememberSync(memory: AgentMemory, request: SyncRequest, wallMs: number): void {
+  const { boot } = request
+  const overtaken =
+    boot !== undefined &&
+    memory.lastBoot?.bootNonce === boot.bootNonce &&
+    boot.connectCounter < memory.lastBoot.connectCounter
+  if (overtaken) return
+  if (boot !== undefined) memory.lastBoot = boot
+  memory.acknowledges = request.journalId !== undefined
+  memory.identity = { ...memory.identity, ...identityOf(request) }
+  const tasks = new Map<string, ReportedTask>()
+  for (const report of request.tasks) {
+    const before = memory.tasks.get(report.taskId)
+    const { log, ...rest } = report
+    if (log !== undefined) memory.logs.take(report.taskId, log)
+    const changedAtMs = before?.report.status === report.status ? before.changedAtMs : wallMs
+    tasks.set(report.taskId, { report: rest, changedAtMs })
+  }
+  memory.tasks = tasks
+}
+
+/** Whether the last sync showed a task at work. */
+export function hasRunningTasks(memory: AgentMemory): boolean {
+  for (const { report } of memory.tasks.values()) {
+    if (!isTerminalStatus(report.status)) return true
+  }
+  return false
+}
+
+/** Whether somebody looks at the agent now. */
+export function isWatched(memory: AgentMemory, monotonicMs: number): boolean {
+  return memory.waiters > 0 || monotonicMs < memory.watchedUntilMs
+}
+
+/**
+ * Forgets writes that the mailbox has on record, or whose control it no longer knows.
+ * Only while nothing is changing: a change may be about to create what this mailbox does not have yet.
+ */
+export function forgetWrites(memory: AgentMemory, mailbox: Mailbox): void {
+  const open = new Set(mailbox.open.map((entry) => entry.controlId))
+  for (const [controlId, write] of memory.writes) {
+    if (open.has(controlId)) continue
+    const settled = findControl(mailbox, controlId)
+    if (write === undefined || settled === undefined || settled.stamps.written !== undefined) {
+      memory.writes.delete(controlId)
+    }
+  }
+}
+
+function identityOf(request: SyncRequest): AgentIdentity {
+  const { name, version, os, arch, labels } = request
+  return {
+    ...(name === undefined ? {} : { name }),
+    ...(version === undefined ? {} : { version }),
+    ...(os === undefined ? {} : { os }),
+    ...(arch === undefined ? {} : { arch }),
+    ...(labels === undefined ? {} : { labels }),
+  }
+}

@@ -1,0 +1,145 @@
+/** What the tasks in a sync show: which controls are observed, which tasks have changed. Pure. */
+import {
+  isStateVerb,
+  isTerminalStatus,
+  limits,
+  type StateVerb,
+  type SyncRequest,
+  type TaskReport,
+  type TaskState,
+} from '@downlink/protocol'
+import type { MailboxDraft } from './draft.ts'
+import { sameLane } from './lifecycle.ts'
+import type { ControlEntry, TaskEntry } from './mailbox.ts'
+
+/** Stamps controls as observed and moves hub-made tasks to the state that the agent reports (R-23). */
+export function observeTasks(draft: MailboxDraft, request: SyncRequest, acknowledges: boolean): void {
+  const reports = new Map(request.tasks.map((task) => [task.taskId, task]))
+  for (const entry of draft.mailbox.settled) {
+    if (entry.outcome.state !== 'applied' || !isStateVerb(entry.action)) continue
+    const report = reports.get(entry.taskId)
+    if (entry.stamps.observed !== undefined) {
+      if (entry.action === 'cancel' && entry.diverged === undefined && contradictsCancel(report)) {
+        const diverged: ControlEntry = { ...entry, diverged: true }
+        draft.replaceSettled(diverged)
+        draft.logControl('control.diverged', diverged)
+      }
+    } else if (report !== undefined && entry.action === 'cancel' && endedOtherwise(report.status)) {
+      // Once the agent has let go of the task, its absence would look like the end that the cancel wanted.
+      if (entry.endedOtherwise === undefined) draft.replaceSettled({ ...entry, endedOtherwise: true })
+    } else if (entry.endedOtherwise === undefined && isNewestOfItsLane(draft, entry)) {
+      if (shows(entry.action, report, acknowledges)) observe(draft, entry)
+    }
+  }
+  for (const task of draft.mailbox.tasks) {
+    const report = reports.get(task.taskId)
+    const next =
+      report === undefined ? stateWhenMissing(draft, task, acknowledges) : stateReported(task, report)
+    if (next === task.state) continue
+    draft.replaceTask(withState(task, next, report, draft.time.wallMs))
+  }
+  dropOldFinishedTasks(draft)
+}
+
+/** Whether an original or one of ours says that the task is at work or standing still, not over. */
+export function isActive(status: string): boolean {
+  return status !== '' && !isTerminalStatus(status)
+}
+
+/** Stamps a settled control as observed by the agent's own report. */
+export function observe(draft: MailboxDraft, entry: ControlEntry): void {
+  const observed: ControlEntry = { ...entry, stamps: { ...entry.stamps, observed: draft.stamp('agent') } }
+  draft.replaceSettled(observed)
+  draft.logControl('control.observed', observed)
+}
+
+function endedOtherwise(status: string): boolean {
+  return isTerminalStatus(status) && status !== 'cancelled'
+}
+
+function contradictsCancel(report: TaskReport | undefined): boolean {
+  return report !== undefined && (isActive(report.status) || endedOtherwise(report.status))
+}
+
+function shows(verb: StateVerb, report: TaskReport | undefined, acknowledges: boolean): boolean {
+  if (report === undefined) {
+    // One of ours lists a task until the hub has seen its end, so absence after an applied cancel is that end.
+    return acknowledges && verb === 'cancel'
+  }
+  switch (verb) {
+    case 'cancel':
+      return report.status === 'cancelled'
+    case 'pause':
+      return report.status === 'paused'
+    case 'resume':
+      return report.status === 'running' || report.status === 'queued' || report.status === 'completed'
+  }
+}
+
+function isNewestOfItsLane(draft: MailboxDraft, entry: ControlEntry): boolean {
+  const { open, settled } = draft.mailbox
+  // A refused or superseded control changed nothing, so it does not hide the one that was applied before it.
+  return (
+    !open.some((other) => sameLane(other, entry)) &&
+    settled.findLast((other) => sameLane(other, entry) && other.outcome.state === 'applied') === entry
+  )
+}
+
+function stateReported(task: TaskEntry, report: TaskReport): TaskState {
+  const { status } = report
+  // `completed` and `failed` are ends that nothing takes back; a cancel may turn out not to have been one.
+  if (task.state === 'completed' || task.state === 'failed') return task.state
+  switch (status) {
+    case '':
+      return task.state === 'assigned' ? 'queued' : task.state
+    case 'queued':
+    case 'paused':
+    case 'cancelled':
+    case 'completed':
+    case 'failed':
+      return status
+    case 'error':
+      return 'failed'
+    default:
+      return 'running'
+  }
+}
+
+function stateWhenMissing(draft: MailboxDraft, task: TaskEntry, acknowledges: boolean): TaskState {
+  if (isTerminalStatus(task.state) || task.state === 'assigned' || task.state === 'gone') return task.state
+  const cancelled = draft.mailbox.settled.some(
+    (entry) =>
+      entry.taskId === task.taskId && entry.action === 'cancel' && entry.stamps.observed !== undefined,
+  )
+  if (cancelled) return 'cancelled'
+  // One of ours that no longer lists it never started it for good, or lost its state: hand it out again.
+  return acknowledges ? 'assigned' : task.state
+}
+
+function withState(
+  task: TaskEntry,
+  state: TaskState,
+  report: TaskReport | undefined,
+  wallMs: number,
+): TaskEntry {
+  const over = isTerminalStatus(state)
+  const { input, ...rest } = task
+  return {
+    ...rest,
+    ...(over || input === undefined ? {} : { input }),
+    state,
+    changedAtMs: wallMs,
+    ...(report?.errorMessage === undefined ? {} : { errorMessage: report.errorMessage }),
+    ...(report?.result === undefined ? {} : { result: report.result }),
+  }
+}
+
+function dropOldFinishedTasks(draft: MailboxDraft): void {
+  const over = draft.mailbox.tasks.filter((task) => isTerminalStatus(task.state) || task.state === 'gone')
+  if (over.length <= limits.FINISHED_TASKS_MAX) return
+  const oldestFirst = over.toSorted((a, b) => a.changedAtMs - b.changedAtMs)
+  const dropped = new Set(
+    oldestFirst.slice(0, over.length - limits.FINISHED_TASKS_MAX).map((task) => task.taskId),
+  )
+  draft.set({ tasks: draft.mailbox.tasks.filter((task) => !dropped.has(task.taskId)) })
+}

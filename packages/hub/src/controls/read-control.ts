@@ -1,0 +1,66 @@
+/** Finds a control by its id: in its agent's mailbox, or in history once it has left that. */
+import {
+  agentOfControl,
+  compareRevisions,
+  isJsonObject,
+  limits,
+  type ControlRecord,
+  type ControlState,
+} from '@downlink/protocol'
+import type { Store } from '../store/store.ts'
+import type { AgentMemories } from './agent-memory.ts'
+import type { WriteLog } from './draft.ts'
+import { controlRecord, findControl, type Mailbox } from './mailbox.ts'
+
+/** The control as operators see it, or undefined if nobody ever made it. */
+export async function readControl(
+  store: Store,
+  memories: AgentMemories,
+  controlId: string,
+): Promise<ControlRecord | undefined> {
+  const agentId = agentOfControl(controlId)
+  if (agentId === undefined) return undefined
+  const mailbox = await store.read<Mailbox>('mailboxes', agentId)
+  if (mailbox === undefined) return undefined
+  const entry = findControl(mailbox, controlId)
+  if (entry === undefined) return readFromHistory(store, agentId, controlId)
+  return withWrite(controlRecord(agentId, entry), memories.peek(agentId)?.writes)
+}
+
+/** The controls that a mailbox holds, newest first. */
+export function controlsOf(mailbox: Mailbox, memories: AgentMemories): readonly ControlRecord[] {
+  const writes = memories.peek(mailbox.agentId)?.writes
+  return [...mailbox.open, ...mailbox.settled]
+    .toSorted((a, b) => compareRevisions(b, a))
+    .map((entry) => withWrite(controlRecord(mailbox.agentId, entry), writes))
+}
+
+/** Shows a `written` stamp that still waits in memory for the next commit (R-65). */
+function withWrite(record: ControlRecord, writes: WriteLog | undefined): ControlRecord {
+  const write = writes?.get(record.controlId)
+  if (write === undefined || record.stamps.written !== undefined) return record
+  const written = { at: new Date(write.firstWallMs).toISOString(), by: 'hub' }
+  const outcome: ControlState = record.outcome.state === 'pending' ? { state: 'delivered' } : record.outcome
+  return { ...record, outcome, stamps: { ...record.stamps, written } }
+}
+
+/** The last that history says about the control; each of its entries holds the whole record of then. */
+async function readFromHistory(
+  store: Store,
+  agentId: string,
+  controlId: string,
+): Promise<ControlRecord | undefined> {
+  let found: ControlRecord | undefined
+  let after = 0
+  for (;;) {
+    const page = await store.readHistory(agentId, { after, limit: limits.PAGE_MAX })
+    for (const entry of page) {
+      if (entry.controlId === controlId && isJsonObject(entry.data)) {
+        found = entry.data as unknown as ControlRecord
+      }
+    }
+    const last = page.at(-1)
+    if (last === undefined || page.length < limits.PAGE_MAX) return found
+    after = last.sequence
+  }
+}

@@ -1,0 +1,295 @@
+/** Carries out decisions about mailboxes: reads the time, commits, and only then tells anybody. */
+import {
+  type Clock,
+  type ControlRecord,
+  type ControlRequest,
+  type SyncRequest,
+  type TaskRecord,
+  type TaskRequest,
+} from '@downlink/protocol'
+import { traceControl } from '../control-trace.ts'
+import { HubError } from '../hub-error.ts'
+import type { Store } from '../store/store.ts'
+import { forgetWrites, rememberSync, type AgentMemories } from './agent-memory.ts'
+import {
+  checkControlRequest,
+  checkTaskRequest,
+  controlRefusal,
+  idempotencyOf,
+  mintControlId,
+  mintTaskId,
+  taskRefusal,
+  type Asker,
+} from './control-request.ts'
+import type { Decision, DecisionTime } from './draft.ts'
+import { decideSync, type SyncAnswer } from './lifecycle-sync.ts'
+import { createControl, createTask, expireControls } from './lifecycle.ts'
+import type { MailboxChanges } from './mailbox-changes.ts'
+import { emptyMailbox, type Mailbox } from './mailbox.ts'
+import { notOvertaken } from './not-overtaken.ts'
+import { readControl } from './read-control.ts'
+import { fitAnswer, type FittedAnswer } from './sync-reply.ts'
+import { taskRecords } from './task-records.ts'
+
+/** What a service needs. */
+export interface ControlServiceOptions {
+  readonly store: Store
+  readonly clock: Clock
+  /** Names this life of the hub. */
+  readonly hubBoot: string
+  readonly memories: AgentMemories
+  readonly changes: MailboxChanges
+}
+
+/** Something made, or found to have been made before by the same request. */
+export interface Made<T> {
+  readonly record: T
+  readonly isReplay: boolean
+}
+
+/** A decision made on the agent itself, as an original reports it. */
+export interface LocalDecision {
+  readonly taskId: string
+  readonly action: string
+  readonly reason?: string
+}
+
+/**
+ * The controls and tasks of all agents.
+ *
+ * Every promise resolves only when what it says is durable (R-26); every method throws `StoreError` if the store fails.
+ */
+export interface ControlService {
+  /** @throws HubError for a request that is invalid or refused. */
+  createControl(agentId: string, request: ControlRequest, asker: Asker): Promise<Made<ControlRecord>>
+  /** @throws HubError for a request that is invalid or refused. */
+  createTask(agentId: string, request: TaskRequest, asker: Asker): Promise<Made<TaskRecord>>
+  /** @param beganServiceMs - when the request arrived: only what was written before can show in it. */
+  sync(agentId: string, request: SyncRequest, beganServiceMs: number): Promise<FittedAnswer | 'clone'>
+  /** Settles what has outlived its time to live. */
+  expire(agentId: string): Promise<void>
+  /** Keeps a local decision for the record. */
+  recordLocalDecision(agentId: string, decision: LocalDecision): Promise<void>
+  /** The committed mailbox; empty if nothing ever happened. */
+  mailbox(agentId: string): Promise<Mailbox>
+  /** The control, from the mailbox or, once it has left that, from history. */
+  control(controlId: string): Promise<ControlRecord | undefined>
+  /** Notes that the agent's socket took the bytes of these controls. */
+  recordWritten(agentId: string, controlIds: readonly string[]): void
+  /** Notes, before anything is sent, that the agent may see these controls from now on. */
+  recordSending(agentId: string, controlIds: readonly string[]): void
+}
+
+/** Makes the service; starts nothing. */
+export function createControlService(options: ControlServiceOptions): ControlService {
+  return new StoredControlService(options)
+}
+
+interface Committed<R> {
+  readonly result: R
+  readonly mailbox: Mailbox
+  readonly isChanged: boolean
+}
+
+class StoredControlService implements ControlService {
+  readonly #options: ControlServiceOptions
+
+  constructor(options: ControlServiceOptions) {
+    this.#options = options
+  }
+
+  async createControl(agentId: string, request: ControlRequest, asker: Asker): Promise<Made<ControlRecord>> {
+    checkControlRequest(request)
+    const idempotency = idempotencyOf('control', request, asker.idempotencyKey)
+    const { action, taskId, ttlMs, lane, delivery } = request
+    // Minted before the first attempt, so that one's own id after a lost answer means success (R-31).
+    const controlId = mintControlId(agentId, this.#options.clock.wallMs())
+    const control = {
+      controlId,
+      action,
+      taskId,
+      args: request.args ?? null,
+      operator: asker.operator,
+      ...(ttlMs === undefined ? {} : { ttlMs }),
+      ...(lane === undefined ? {} : { lanePolicy: lane }),
+      ...(delivery === undefined ? {} : { delivery }),
+      ...idempotency,
+    }
+    traceControl('accepted', controlId)
+    const { result } = await this.#change(agentId, (mailbox, time) =>
+      createControl(mailbox, control, time, this.#writes(agentId)),
+    )
+    if (result.kind === 'refused') throw controlRefusal(request, result)
+    traceControl('committed', result.controlId)
+    const record = await this.control(result.controlId)
+    if (record === undefined) {
+      throw new HubError('control_not_found', `Control ${result.controlId} is no longer on record.`)
+    }
+    return { record, isReplay: result.kind === 'replayed' }
+  }
+
+  async createTask(agentId: string, request: TaskRequest, asker: Asker): Promise<Made<TaskRecord>> {
+    checkTaskRequest(request)
+    const idempotency = idempotencyOf('task', request, asker.idempotencyKey)
+    const taskId = request.taskId ?? mintTaskId(request.kind)
+    const task = {
+      taskId,
+      kind: request.kind,
+      input: request.input ?? null,
+      operator: asker.operator,
+      ...idempotency,
+    }
+    const { result, mailbox } = await this.#change(agentId, (before, time) =>
+      createTask(before, task, time, this.#writes(agentId)),
+    )
+    if (result.kind === 'refused') throw taskRefusal(taskId, result)
+    const record = taskRecords(mailbox, this.#options.memories.peek(agentId)).find(
+      (other) => other.taskId === result.taskId,
+    )
+    if (record === undefined) {
+      throw new HubError('task_not_found', `Task ${result.taskId} ended and is no longer on record.`)
+    }
+    return { record, isReplay: result.kind === 'replayed' }
+  }
+
+  async sync(agentId: string, request: SyncRequest, beganServiceMs: number): Promise<FittedAnswer | 'clone'> {
+    const memory = this.#options.memories.of(agentId)
+    const { result, mailbox, isChanged } = await this.#change<SyncAnswer | 'clone'>(
+      agentId,
+      (before, time) => {
+        const decision = decideSync(before, request, { ...time, beganServiceMs }, memory.writes)
+        if ('clone' in decision) return { ...decision, result: 'clone' }
+        // A sync that changes nothing is answered from committed state, while a newer decision may be on its way to
+        // the disk that took these controls for never written: what that has settled stays here.
+        const controls = notOvertaken(decision.answer.controls, decision.mailbox, memory.decided)
+        this.recordSending(
+          agentId,
+          controls.map((control) => control.controlId),
+        )
+        return { ...decision, result: { ...decision.answer, controls } }
+      },
+      // Published below, once it is known what the reply carries.
+      false,
+    )
+    if (result === 'clone') {
+      memory.clonedAtMonotonicMs = this.#options.clock.monotonicMs()
+      return 'clone'
+    }
+    rememberSync(memory, request, this.#options.clock.wallMs())
+    const fitted = fitAnswer(result, request.journalId !== undefined)
+    const newest = memory.decided
+    if (isChanged) {
+      this.#options.changes.publish({
+        agentId,
+        mailbox,
+        repliedControlIds: new Set(fitted.controls.map((control) => control.controlId)),
+        repliedTaskIds: new Set(fitted.newTasks.map((task) => task.id)),
+      })
+    }
+    return newest !== undefined && newest.version > mailbox.version ? { ...fitted, isCut: true } : fitted
+  }
+
+  async expire(agentId: string): Promise<void> {
+    await this.#change(agentId, (mailbox, time) => ({
+      ...expireControls(mailbox, time, this.#writes(agentId)),
+      result: undefined,
+    }))
+  }
+
+  async recordLocalDecision(agentId: string, decision: LocalDecision): Promise<void> {
+    const { taskId, action, reason } = decision
+    const atMs = this.#options.clock.wallMs()
+    await this.#options.store.update<Mailbox, undefined>('mailboxes', agentId, (document) => ({
+      document: document ?? emptyMailbox(agentId),
+      history: [
+        {
+          agentId,
+          atMs,
+          kind: 'task.decided_locally',
+          taskId,
+          data: { action, ...(reason === undefined ? {} : { reason }) },
+        },
+      ],
+      result: undefined,
+    }))
+  }
+
+  async mailbox(agentId: string): Promise<Mailbox> {
+    return (await this.#options.store.read<Mailbox>('mailboxes', agentId)) ?? emptyMailbox(agentId)
+  }
+
+  control(controlId: string): Promise<ControlRecord | undefined> {
+    return readControl(this.#options.store, this.#options.memories, controlId)
+  }
+
+  recordSending(agentId: string, controlIds: readonly string[]): void {
+    const { writes } = this.#options.memories.of(agentId)
+    for (const controlId of controlIds) if (!writes.has(controlId)) writes.set(controlId, undefined)
+  }
+
+  recordWritten(agentId: string, controlIds: readonly string[]): void {
+    const { store, clock, memories } = this.#options
+    const { writes } = memories.of(agentId)
+    const serviceMs = store.serviceMs()
+    for (const controlId of controlIds) {
+      const first = writes.get(controlId) ?? { firstWallMs: clock.wallMs(), firstServiceMs: serviceMs }
+      writes.set(controlId, { ...first, lastServiceMs: serviceMs })
+      traceControl('written', controlId)
+    }
+  }
+
+  #writes(agentId: string): ReturnType<AgentMemories['of']>['writes'] {
+    return this.#options.memories.of(agentId).writes
+  }
+
+  async #change<R>(
+    agentId: string,
+    decide: (mailbox: Mailbox, time: DecisionTime) => Decision & { readonly result: R },
+    isPublished = true,
+  ): Promise<Committed<R>> {
+    const { store, clock, hubBoot, memories, changes } = this.#options
+    const memory = memories.of(agentId)
+    const time = { wallMs: clock.wallMs(), serviceMs: store.serviceMs(), epoch: store.epoch, hubBoot }
+    const work = store.update<Mailbox, Committed<R>>('mailboxes', agentId, (document) => {
+      const before = document ?? emptyMailbox(agentId)
+      const { mailbox, history, result } = decide(before, time)
+      const isChanged = mailbox !== before
+      // Whoever acts on an older commit from now on must not contradict this decision.
+      if (isChanged && mailbox.version >= (memory.decided?.version ?? 0)) memory.decided = mailbox
+      const committed = { result, mailbox, isChanged }
+      return isChanged ? { document: mailbox, history, result: committed } : { result: committed }
+    })
+    memory.changing.add(work)
+    let mailbox: Mailbox | undefined
+    try {
+      const committed = await work
+      if (committed.isChanged && committed.mailbox.version >= memory.committedVersion) {
+        mailbox = committed.mailbox
+        memory.committedVersion = mailbox.version
+      }
+      if (committed.isChanged && isPublished) {
+        changes.publish({ agentId, mailbox: committed.mailbox, ...NOTHING_REPLIED })
+      }
+      return committed
+    } catch (error) {
+      await this.#publishCommitted(agentId)
+      throw error
+    } finally {
+      memory.changing.delete(work)
+      if (memory.changing.size === 0) {
+        delete memory.decided
+        if (mailbox !== undefined) forgetWrites(memory, mailbox)
+      }
+    }
+  }
+
+  /** A push may have been left out because of a decision that is now void: tell of what holds instead. */
+  async #publishCommitted(agentId: string): Promise<void> {
+    const { store, changes, memories } = this.#options
+    delete memories.of(agentId).decided
+    const mailbox = await store.read<Mailbox>('mailboxes', agentId).catch(() => undefined)
+    if (mailbox !== undefined) changes.publish({ agentId, mailbox, ...NOTHING_REPLIED })
+  }
+}
+
+const NOTHING_REPLIED = { repliedControlIds: new Set<string>(), repliedTaskIds: new Set<string>() }

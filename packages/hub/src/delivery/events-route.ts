@@ -1,0 +1,132 @@
+/** GET events: the agent's stream, from the preamble to its end (R-10, R-11). */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { encodePreamble, limits, type Boot, type Clock } from '@downlink/protocol'
+import type { AgentMemories } from '../controls/agent-memory.ts'
+import type { MailboxChanges } from '../controls/mailbox-changes.ts'
+import type { ControlService } from '../controls/service.ts'
+import type { Agents } from '../enrollment/agents.ts'
+import { HubError } from '../hub-error.ts'
+import type { AgentCall, AgentRoute } from '../http/agent-api.ts'
+import type { Store } from '../store/store.ts'
+import { createPusher, type Pusher } from './push.ts'
+import type { SessionRegistry } from './session-registry.ts'
+import { createSession, type Session, type SessionConnection } from './session.ts'
+
+/** What the route needs of the hub. */
+export interface EventsRouteOptions {
+  readonly store: Store
+  readonly clock: Clock
+  readonly heartbeatMs: number
+  readonly agents: Agents
+  readonly service: ControlService
+  readonly memories: AgentMemories
+  readonly changes: MailboxChanges
+  readonly registry: SessionRegistry
+  readonly isDraining: () => boolean
+}
+
+const HEADERS = {
+  'Content-Type': 'text/event-stream',
+  'Cache-Control': 'no-cache, no-transform',
+  // nginx would otherwise hold the stream back until its buffer is full.
+  'X-Accel-Buffering': 'no',
+}
+
+/** The route, and the push of every committed change to the stream of its agent. */
+export function createEventsRoute(options: EventsRouteOptions): AgentRoute & Disposable {
+  const { store, service, changes, registry, agents, clock } = options
+  const pushers = new WeakMap<Session, Pusher>()
+  const preamble = encodePreamble(options.heartbeatMs, limits.PREAMBLE_RETRY_MS)
+  const listener = changes.listen((change) => {
+    const session = registry.get(change.agentId)
+    if (session !== undefined) pushers.get(session)?.deliver(change)
+  })
+
+  async function handle({ agent, request, response }: AgentCall): Promise<void> {
+    const { agentId } = agent
+    if (options.isDraining()) throw new HubError('draining', 'This hub is stopping. Connect again shortly.')
+    const boot = bootOf(request)
+    const { earlierBoots } = await service.mailbox(agentId)
+    if (boot !== undefined && earlierBoots.includes(boot.bootNonce)) throw hashTaken(agentId)
+    if (response.destroyed) return
+
+    const session = openSession(agentId, boot, response)
+    if (!registry.attach(session)) return
+    pushers.set(
+      session,
+      createPusher({
+        session,
+        journalId: headerText(request, 'downlink-journal'),
+        serviceMs: () => store.serviceMs(),
+        decided: () => options.memories.peek(agentId)?.decided,
+        onSending: (controlIds) => service.recordSending(agentId, controlIds),
+        onWritten: (controlIds) => service.recordWritten(agentId, controlIds),
+      }),
+    )
+    // Read only now that changes reach the session: whatever is committed from here on is pushed by itself.
+    try {
+      const [mailbox, stored] = await Promise.all([service.mailbox(agentId), agents.read(agentId)])
+      // A revocation may have been committed between the check of the key and the attaching.
+      if (stored?.revoked !== undefined) session.end()
+      pushers.get(session)?.deliver({ mailbox })
+    } catch (error) {
+      session.end()
+      throw error
+    }
+  }
+
+  function openSession(agentId: string, boot: Boot | undefined, response: ServerResponse): Session {
+    const { socket } = response
+    socket?.setNoDelay(true)
+    socket?.setTimeout(0)
+    const session = createSession({
+      agentId,
+      ...(boot === undefined ? {} : { boot }),
+      connection: connectionOf(response),
+      clock,
+      onEnd: () => registry.detach(session),
+    })
+    response.on('drain', () => session.drained())
+    response.on('close', () => session.end())
+    response.on('error', () => session.end())
+    response.writeHead(200, HEADERS)
+    session.send({ bytes: preamble })
+    return session
+  }
+
+  return { method: 'GET', path: 'events', handle, [Symbol.dispose]: () => listener[Symbol.dispose]() }
+}
+
+/** The refusal of a second copy of an identity: the newer start keeps it (R-52). */
+export function hashTaken(agentId: string): HubError {
+  return new HubError(
+    'agent_hash_taken',
+    `Another, newer process is agent ${agentId}. Stop one of the two, or enroll this one under an id of its own.`,
+  )
+}
+
+function connectionOf(response: ServerResponse): SessionConnection {
+  return {
+    write: (bytes) => response.write(bytes),
+    end: () => {
+      // Waiting for a reader that stands still would keep its bytes for good.
+      if (response.writableNeedDrain) response.destroy()
+      else response.end()
+    },
+  }
+}
+
+/** Which start of our agent speaks; undefined for an original, which sends no such headers. */
+function bootOf(request: IncomingMessage): Boot | undefined {
+  const bootNonce = headerText(request, 'downlink-boot')
+  if (bootNonce === undefined) return undefined
+  const counter = headerText(request, 'downlink-connect') ?? ''
+  return { bootNonce, connectCounter: /^\d{1,15}$/.test(counter) ? Number(counter) : 0 }
+}
+
+function headerText(request: IncomingMessage, name: string): string | undefined {
+  const value = request.headers[name]
+  return typeof value === 'string' && value.length > 0 && value.length <= limits.ID_CHARS_MAX
+    ? value
+    : undefined
+}

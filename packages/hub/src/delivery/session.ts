@@ -1,0 +1,132 @@
+/** One open stream to an agent: a bounded queue of whole frames in front of any connection that can write and end. */
+import { encodeSync, limits, type Boot, type Clock, type Timer } from '@downlink/protocol'
+
+/** All that a session needs of its connection. */
+export interface SessionConnection {
+  /** Takes all of `bytes`; false asks to wait for the drain notification before the next write. */
+  write(bytes: Uint8Array): boolean
+  /** Ends the connection: what it has taken may still be sent, unless its reader stands still. Safe to call twice. */
+  end(): void
+}
+
+/** One whole frame, never split. */
+export interface Frame {
+  readonly bytes: Uint8Array
+  /** Called when the connection has taken the bytes; never if the frame was dropped. */
+  readonly onWritten?: () => void
+}
+
+/** What a session is made of. */
+export interface SessionOptions {
+  readonly agentId: string
+  /** Present for our agents, which acknowledge; absent for an original. */
+  readonly boot?: Boot
+  readonly connection: SessionConnection
+  readonly clock: Clock
+  /** Called once, when nothing more will be written. */
+  readonly onEnd?: () => void
+}
+
+/** A stream to an agent. */
+export interface Session {
+  readonly agentId: string
+  readonly boot?: Boot
+  readonly isEnded: boolean
+  /** Writes the frame, or queues it. What does not fit collapses, with all that is queued, into one `sync` (R-50). */
+  send(frame: Frame): void
+  /** Owes the agent a `sync`: at most one is queued. */
+  sendSync(reason: string): void
+  /** Writes a heartbeat, or leaves it out while the reader does not keep up: older bytes are waiting then. */
+  sendHeartbeat(bytes: Uint8Array): void
+  /** The connection can take more. */
+  drained(): void
+  /** Ends the stream; frames that are still queued are dropped, `last` is written if the connection takes it. */
+  end(last?: Uint8Array): void
+}
+
+/** Makes a session on an open connection; it owns neither sockets nor timers once ended. */
+export function createSession(options: SessionOptions): Session {
+  return new QueuedSession(options)
+}
+
+class QueuedSession implements Session {
+  readonly agentId: string
+  declare readonly boot?: Boot
+  readonly #options: SessionOptions
+  #queue: Frame[] = []
+  #queuedBytes = 0
+  #syncFrame: Frame | undefined
+  /** The connection asked to wait. */
+  #isBlocked = false
+  #stallTimer: Timer | undefined
+  #isEnded = false
+
+  constructor(options: SessionOptions) {
+    this.agentId = options.agentId
+    if (options.boot !== undefined) this.boot = options.boot
+    this.#options = options
+  }
+
+  get isEnded(): boolean {
+    return this.#isEnded
+  }
+
+  send(frame: Frame): void {
+    if (this.#isEnded) return
+    if (!this.#isBlocked) {
+      this.#write(frame)
+      return
+    }
+    if (this.#queuedBytes + frame.bytes.length > limits.STREAM_QUEUE_BYTES_MAX) {
+      this.#queue = []
+      this.#queuedBytes = 0
+      this.#syncFrame = undefined
+      this.sendSync('overflow')
+      return
+    }
+    this.#queue.push(frame)
+    this.#queuedBytes += frame.bytes.length
+  }
+
+  sendSync(reason: string): void {
+    if (this.#syncFrame !== undefined) return
+    const frame: Frame = { bytes: encodeSync(reason), onWritten: () => (this.#syncFrame = undefined) }
+    if (this.#isBlocked) this.#syncFrame = frame
+    this.send(frame)
+  }
+
+  sendHeartbeat(bytes: Uint8Array): void {
+    if (!this.#isEnded && !this.#isBlocked) this.#write({ bytes })
+  }
+
+  drained(): void {
+    this.#stallTimer?.cancel()
+    this.#isBlocked = false
+    while (!this.#isEnded && !this.#isBlocked) {
+      const frame = this.#queue.shift()
+      if (frame === undefined) return
+      this.#queuedBytes -= frame.bytes.length
+      this.#write(frame)
+    }
+  }
+
+  end(last?: Uint8Array): void {
+    if (this.#isEnded) return
+    if (last !== undefined && !this.#isBlocked) this.#options.connection.write(last)
+    this.#isEnded = true
+    this.#stallTimer?.cancel()
+    this.#queue = []
+    this.#queuedBytes = 0
+    this.#options.connection.end()
+    this.#options.onEnd?.()
+  }
+
+  #write(frame: Frame): void {
+    const takesMore = this.#options.connection.write(frame.bytes)
+    frame.onWritten?.()
+    if (takesMore || this.#isEnded) return
+    this.#isBlocked = true
+    // A reader that stands still holds memory and shows a stream that delivers nothing; without it the agent falls back.
+    this.#stallTimer = this.#options.clock.setTimer(limits.STREAM_STALL_MS_MAX, () => this.end())
+  }
+}

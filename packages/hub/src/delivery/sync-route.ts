@@ -1,0 +1,63 @@
+/** POST sync: the truth about an agent, taken in and answered. */
+import { controlToJson, limits, parseSyncRequest, type Clock } from '@downlink/protocol'
+import { hasRunningTasks, isWatched, type AgentMemories } from '../controls/agent-memory.ts'
+import { nextSyncMs } from '../controls/pace.ts'
+import type { ControlService } from '../controls/service.ts'
+import { HubError } from '../hub-error.ts'
+import type { AgentCall, AgentRoute } from '../http/agent-api.ts'
+import { replyJson } from '../http/json-reply.ts'
+import { readJsonObject } from '../http/json-request.ts'
+import { hashTaken } from './events-route.ts'
+import type { SessionRegistry } from './session-registry.ts'
+
+/** What the route needs of the hub. */
+export interface SyncRouteOptions {
+  readonly clock: Clock
+  readonly service: ControlService
+  readonly memories: AgentMemories
+  readonly registry: SessionRegistry
+}
+
+/** The route. A change that is made meanwhile reaches the agent by its stream, or else with its next sync. */
+export function createSyncRoute(options: SyncRouteOptions): AgentRoute {
+  const { clock, service, memories, registry } = options
+
+  async function handle({ agent, request, response, beganServiceMs }: AgentCall): Promise<void> {
+    const { agentId } = agent
+    const sync = parseSyncRequest(await readJsonObject(request, limits.AGENT_BODY_BYTES_MAX))
+    if (sync === undefined) throw new HubError('bad_request', 'The sync has no agentId. Add it.')
+    if (sync.agentId !== agentId) throw agentMismatch()
+    const answer = await service.sync(agentId, sync, beganServiceMs)
+    if (answer === 'clone') throw hashTaken(agentId)
+    const memory = memories.of(agentId)
+    const watching = isWatched(memory, clock.monotonicMs())
+    memory.expectedSyncMs = nextSyncMs({
+      isStreaming: registry.get(agentId) !== undefined,
+      isWatched: watching,
+      hasRunningTasks: hasRunningTasks(memory),
+      isCut: answer.isCut,
+    })
+    const isSent = await replyJson(response, 200, {
+      controls: answer.controls.map((control) => controlToJson(control)),
+      newTasks: answer.newTasks,
+      watching,
+      acked: answer.acked,
+      nextSyncMs: memory.expectedSyncMs,
+    })
+    if (isSent) {
+      service.recordWritten(
+        agentId,
+        answer.controls.map((control) => control.controlId),
+      )
+    }
+  }
+  return { method: 'POST', path: 'sync', handle }
+}
+
+/** The refusal of a body that names another agent than the credential does. */
+export function agentMismatch(): HubError {
+  return new HubError(
+    'agent_mismatch',
+    'The agentId in the body is not the one of the key. Send the id that the key was issued for.',
+  )
+}

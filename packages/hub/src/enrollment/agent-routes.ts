@@ -1,0 +1,119 @@
+/** The small calls of the agent API: key exchange, register, deregister, status, task-control. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { field, isAgentId, limits, stringField, type Clock, type JsonObject } from '@downlink/protocol'
+import { isWatched, type AgentIdentity, type AgentMemories } from '../controls/agent-memory.ts'
+import type { ControlService } from '../controls/service.ts'
+import type { SessionRegistry } from '../delivery/session-registry.ts'
+import { agentMismatch } from '../delivery/sync-route.ts'
+import { HubError } from '../hub-error.ts'
+import type { AgentCall, AgentRoute, PublicRoute } from '../http/agent-api.ts'
+import { replyJson } from '../http/json-reply.ts'
+import { readJsonObject } from '../http/json-request.ts'
+import type { EnrollmentKeys } from './enrollment-keys.ts'
+
+/** What the routes need of the hub. */
+export interface AgentRoutesOptions {
+  readonly enrollmentKeys: EnrollmentKeys
+  readonly memories: AgentMemories
+  readonly service: ControlService
+  readonly clock: Clock
+  readonly registry: SessionRegistry
+}
+
+/** Originals keep the id of their user; here all agents belong to the hub's owner. */
+const USER_ID = 'downlink'
+
+/** Builds the routes. */
+export function createAgentRoutes(options: AgentRoutesOptions): readonly (AgentRoute | PublicRoute)[] {
+  return [
+    {
+      method: 'POST',
+      path: 'authkey/exchange',
+      handlePublic: (request, response) => exchange(options, request, response),
+    },
+    { method: 'POST', path: 'register', handle: (call) => register(options, call) },
+    { method: 'POST', path: 'deregister', handle: (call) => deregister(options, call) },
+    { method: 'POST', path: 'status', handle: (call) => status(options, call) },
+    { method: 'POST', path: 'task-control', handle: (call) => taskControl(options, call) },
+  ]
+}
+
+async function exchange(
+  { enrollmentKeys }: AgentRoutesOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const body = await readJsonObject(request, limits.OPERATOR_BODY_BYTES_MAX)
+  const agentId = field(body, 'agentId')
+  const authKey = stringField(body, 'authKey', 1_024)
+  if (!isAgentId(agentId) || authKey === undefined) {
+    throw new HubError(
+      'bad_request',
+      `The exchange needs an authKey and an agentId of 1 to ${limits.ID_CHARS_MAX} letters, digits or ._:@- that begins with a letter or digit.`,
+    )
+  }
+  const { apiKey } = await enrollmentKeys.exchange({
+    authKey,
+    agentId,
+    ...textsOf(body, ['hostname', 'platform', 'exchangeId']),
+  })
+  await replyJson(response, 200, { apiKey, userId: USER_ID, agentId })
+}
+
+async function register({ memories }: AgentRoutesOptions, call: AgentCall): Promise<void> {
+  const body = await bodyOfAgent(call)
+  const memory = memories.of(call.agent.agentId)
+  const identity: AgentIdentity = textsOf(body, ['name', 'version', 'os', 'arch'])
+  memory.identity = { ...memory.identity, ...identity }
+  await replyJson(call.response, 200, { success: true, user: {}, features: {} })
+}
+
+async function deregister({ memories, registry }: AgentRoutesOptions, call: AgentCall): Promise<void> {
+  await bodyOfAgent(call)
+  memories.of(call.agent.agentId).deregistered = true
+  registry.get(call.agent.agentId)?.end()
+  await replyJson(call.response, 200, { success: true })
+}
+
+async function status({ memories, clock }: AgentRoutesOptions, call: AgentCall): Promise<void> {
+  const body = await readJsonObject(call.request, limits.AGENT_BODY_BYTES_MAX)
+  const updates = field(body, 'updates')
+  // Never a failure for one of them: after three in a row an original drops the task. The syncs say the same again.
+  const count = Array.isArray(updates) ? Math.min(updates.length, limits.TASKS_PER_SYNC_MAX) : 1
+  const watching = isWatched(memories.of(call.agent.agentId), clock.monotonicMs())
+  await replyJson(call.response, 200, {
+    results: Array.from({ length: count }, () => ({ success: true })),
+    watching,
+  })
+}
+
+async function taskControl({ service }: AgentRoutesOptions, call: AgentCall): Promise<void> {
+  const body = await bodyOfAgent(call)
+  const taskId = stringField(body, 'taskId', limits.ID_CHARS_MAX)
+  const action = stringField(body, 'action', limits.ACTION_CHARS_MAX)
+  if (taskId === undefined || action === undefined) {
+    throw new HubError('bad_request', 'A task-control needs a taskId and an action. Add them.')
+  }
+  const reason = field(body, 'reason')
+  await service.recordLocalDecision(call.agent.agentId, {
+    taskId,
+    action,
+    ...(typeof reason === 'string' ? { reason: reason.slice(0, limits.MESSAGE_CHARS_MAX) } : {}),
+  })
+  await replyJson(call.response, 200, { success: true })
+}
+
+async function bodyOfAgent({ request, agent }: AgentCall): Promise<JsonObject> {
+  const body = await readJsonObject(request, limits.AGENT_BODY_BYTES_MAX)
+  if (field(body, 'agentId') !== agent.agentId) throw agentMismatch()
+  return body
+}
+
+function textsOf<K extends string>(body: JsonObject, names: readonly K[]): { [name in K]?: string } {
+  const texts: { [name in K]?: string } = {}
+  for (const name of names) {
+    const text = stringField(body, name, limits.ID_CHARS_MAX)
+    if (text !== undefined) texts[name] = text
+  }
+  return texts
+}

@@ -1,0 +1,35 @@
+/** Makes and checks the secrets of tokens; only their hashes are ever stored. */
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { formatToken, type TokenKind } from '@downlink/protocol'
+
+const SECRET_BYTES = 32
+const KEY_ID_BYTES = 9
+
+/** A fresh token. `token` is shown once; `hash` is what is kept. */
+export interface MintedToken {
+  readonly token: string
+  readonly keyId: string
+  readonly hash: string
+}
+
+/** Makes a token of 256 random bits. @param owner - the agent's id for an agent's key, empty otherwise. */
+export function mintToken(kind: TokenKind, owner: string): MintedToken {
+  const keyId = randomBytes(KEY_ID_BYTES).toString('base64url')
+  const secret = randomBytes(SECRET_BYTES).toString('base64url')
+  return { token: formatToken({ kind, owner, keyId, secret }), keyId, hash: hashOf(secret) }
+}
+
+/** Whether `secret` is the one with this hash, in a time that does not tell how much of it is right. */
+export function isSecret(secret: string, hash: string): boolean {
+  return timingSafeEqual(Buffer.from(hashOf(secret), 'hex'), Buffer.from(hash, 'hex'))
+}
+
+// The secrets have 256 random bits, so a fast hash gives nothing away; a slow one would only slow every request.
+function hashOf(secret: string): string {
+  return createHash('sha256').update(secret).digest('hex')
+}
+
+/** The token of an `Authorization: Bearer` header, or undefined. */
+export function bearerToken(header: string | undefined): string | undefined {
+  return /^bearer ([!-~]{1,1024})$/i.exec(header ?? '')?.[1]
+}

@@ -1,0 +1,84 @@
+/** The agent API's route table on bare `node:http`: finds the route, authenticates, and answers every error. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { bearerToken } from '../enrollment/secrets.ts'
+import type { AgentDocument, Agents } from '../enrollment/agents.ts'
+import { HubError, hubErrorOf } from '../hub-error.ts'
+import type { Logger } from '../logger.ts'
+import { replyError } from './json-reply.ts'
+
+/** Every agent route begins with it. */
+export const AGENT_API_PREFIX = '/api/internal/agent/'
+
+/** A request of an authenticated agent. */
+export interface AgentCall {
+  readonly agent: AgentDocument
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  /** When its headers arrived, on the store's service time. */
+  readonly beganServiceMs: number
+}
+
+/** A route; errors that it throws are answered for it. */
+export interface AgentRoute {
+  readonly method: 'GET' | 'POST'
+  /** Below {@link AGENT_API_PREFIX}. */
+  readonly path: string
+  readonly handle: (call: AgentCall) => Promise<void>
+}
+
+/** A route that needs no credential. */
+export interface PublicRoute {
+  readonly method: 'GET' | 'POST'
+  readonly path: string
+  readonly handlePublic: (request: IncomingMessage, response: ServerResponse) => Promise<void>
+}
+
+/** What the table needs of the hub. */
+export interface AgentApiOptions {
+  readonly routes: readonly (AgentRoute | PublicRoute)[]
+  readonly agents: Agents
+  readonly logger: Logger
+  readonly serviceMs: () => number
+  /** Called for every authenticated request, before its route. */
+  readonly onSeen: (agentId: string) => void
+}
+
+/** Answers one request whose path begins with {@link AGENT_API_PREFIX}. */
+export type AgentApi = (request: IncomingMessage, response: ServerResponse, path: string) => void
+
+/** Builds the table. */
+export function createAgentApi(options: AgentApiOptions): AgentApi {
+  const { routes, agents, logger, serviceMs, onSeen } = options
+
+  async function answer(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
+    const beganServiceMs = serviceMs()
+    const route = findRoute(routes, request.method ?? '', path, response)
+    if ('handlePublic' in route) return route.handlePublic(request, response)
+    const agent = await agents.authenticate(bearerToken(request.headers.authorization))
+    onSeen(agent.agentId)
+    return route.handle({ agent, request, response, beganServiceMs })
+  }
+
+  return (request, response, path) => {
+    answer(request, response, path).catch((error: unknown) => {
+      const hubError = hubErrorOf(error)
+      if (hubError.status >= 500) logger.warn({ error, path }, 'A request of an agent failed')
+      replyError(response, hubError)
+    })
+  }
+}
+
+function findRoute(
+  routes: AgentApiOptions['routes'],
+  method: string,
+  path: string,
+  response: ServerResponse,
+): AgentRoute | PublicRoute {
+  const atPath = routes.filter((route) => AGENT_API_PREFIX + route.path === path)
+  const found = atPath.find((route) => route.method === method)
+  if (found !== undefined) return found
+  if (atPath.length === 0) throw new HubError('not_found', 'There is nothing at this path of the agent API.')
+  const allowed = atPath.map((route) => route.method).join(', ')
+  response.setHeader('Allow', allowed)
+  throw new HubError('method_not_allowed', `This path does not take the method. Use ${allowed}.`)
+}

@@ -1,0 +1,43 @@
+/** Reads a JSON body within its bounds. */
+import type { IncomingMessage } from 'node:http'
+import { isJsonObject, limits, parseJson, type JsonObject } from '@downlink/protocol'
+import { HubError } from '../hub-error.ts'
+
+/**
+ * The body as a JSON object.
+ * @throws HubError `body_too_large`, `bad_json`, `unsupported_media_type`; and `bad_request` if the sender went away.
+ */
+export async function readJsonObject(request: IncomingMessage, bytesMax: number): Promise<JsonObject> {
+  const encoding = request.headers['content-encoding']
+  if (encoding !== undefined && encoding !== 'identity') {
+    throw new HubError('unsupported_media_type', 'Compressed bodies are not read. Send the JSON as it is.')
+  }
+  const text = await readText(request, bytesMax)
+  const value = parseJson(text, limits.JSON_DEPTH_MAX)
+  if (!isJsonObject(value)) {
+    throw new HubError(
+      'bad_json',
+      `The body must be a JSON object, nested no deeper than ${limits.JSON_DEPTH_MAX}. Correct it and send it again.`,
+    )
+  }
+  return value
+}
+
+async function readText(request: IncomingMessage, bytesMax: number): Promise<string> {
+  const tooLarge = (): HubError =>
+    new HubError('body_too_large', `The body is larger than ${bytesMax} bytes. Send less at a time.`)
+  if (Number(request.headers['content-length'] ?? 0) > bytesMax) throw tooLarge()
+  const chunks: Buffer[] = []
+  let bytes = 0
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      bytes += chunk.length
+      if (bytes > bytesMax) throw tooLarge()
+      chunks.push(chunk)
+    }
+  } catch (error) {
+    if (error instanceof HubError) throw error
+    throw new HubError('bad_request', 'The body ended early. Send it again.', { cause: error })
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}

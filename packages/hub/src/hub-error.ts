@@ -1,0 +1,48 @@
+/** The error that both APIs answer with: a code of the one table, its status, a sentence with the remedy. */
+import { DownlinkError, ERROR_CODES, type ErrorBody, type ErrorCode, type Json } from '@downlink/protocol'
+import { StoreError } from './store/store.ts'
+
+/** An expected refusal. `message` holds no secret; `details` is data for programs. */
+export class HubError extends DownlinkError {
+  declare readonly code: ErrorCode
+  readonly status: number
+  readonly details?: Json
+  constructor(code: ErrorCode, message: string, options: { details?: Json; cause?: unknown } = {}) {
+    super(code, message, { cause: options.cause })
+    this.name = 'HubError'
+    this.status = ERROR_CODES[code].status
+    if (options.details !== undefined) this.details = options.details
+  }
+}
+
+/** What an error is to the caller: a {@link HubError} as it is, a store's as 503, anything else as `internal` without its text. */
+export function hubErrorOf(error: unknown): HubError {
+  if (error instanceof HubError) return error
+  if (error instanceof StoreError) {
+    return error.code === 'outcome_unknown'
+      ? new HubError(
+          'outcome_unknown',
+          'Whether this was stored is unknown. Send it again with the same Idempotency-Key; it is then stored once.',
+          { cause: error },
+        )
+      : new HubError(
+          'store_unavailable',
+          'The hub could not reach its store, so nothing was changed. Try again shortly.',
+          { cause: error },
+        )
+  }
+  return new HubError(
+    'internal',
+    'The hub failed to answer this request. Try again; its log says what happened.',
+    { cause: error },
+  )
+}
+
+/** The JSON body of an error reply. */
+export function errorBody(error: HubError): ErrorBody {
+  return {
+    error: error.code,
+    message: error.message,
+    ...(error.details === undefined ? {} : { details: error.details }),
+  }
+}

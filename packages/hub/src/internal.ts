@@ -1,0 +1,15 @@
+/** For this workspace's own simulation and contract tests; no promise of stability. */
+export type { Decision, DecisionTime, WriteLog, WriteRecord } from './controls/draft.ts'
+export { decideSync } from './controls/lifecycle-sync.ts'
+export type { SyncAnswer, SyncDecision, SyncTime } from './controls/lifecycle-sync.ts'
+export {
+  controlsToHandOut,
+  controlsToPush,
+  createControl,
+  createTask,
+  expireControls,
+  hasExpired,
+} from './controls/lifecycle.ts'
+export type { CreateResult, CreateTaskResult, NewControl, NewTaskRequest } from './controls/lifecycle.ts'
+export { controlRecord, emptyMailbox, findControl } from './controls/mailbox.ts'
+export type { ControlEntry, Mailbox, TaskEntry } from './controls/mailbox.ts'

@@ -1,0 +1,54 @@
+/** Agents as operators see them: what is stored, joined with what this hub sees of them now. Pure. */
+import type { AgentPresence, AgentRecord } from '@downlink/protocol'
+import type { AgentMemory } from '../controls/agent-memory.ts'
+import type { Mailbox } from '../controls/mailbox.ts'
+import type { AgentDocument } from '../enrollment/agents.ts'
+
+/** A sync may be late by its own pace, and by this, ms, before its agent is. */
+const GRACE_MS = 5_000
+/** A clone that shows no life for this time, ms, is no longer shown. */
+const CLONE_SHOWN_MS = 60_000
+
+/** One agent's record. */
+export function agentRecord(
+  agent: AgentDocument,
+  mailbox: Mailbox | undefined,
+  memory: AgentMemory | undefined,
+  isStreaming: boolean,
+  monotonicMs: number,
+): AgentRecord {
+  const { name = agent.hostname, version, os, arch, labels } = memory?.identity ?? {}
+  const acknowledges = memory?.acknowledges ?? mailbox?.acknowledges
+  const status = agent.revoked === undefined ? presenceOf(memory, monotonicMs) : 'revoked'
+  return {
+    agentId: agent.agentId,
+    status,
+    transport: isStreaming ? 'stream' : status === 'online' || status === 'late' ? 'poll' : 'none',
+    // What the enrollment key says wins: an agent must not take another's labels.
+    labels: { ...labels, ...agent.labels },
+    ...(name === undefined ? {} : { name }),
+    ...(version === undefined ? {} : { version }),
+    ...(os === undefined ? {} : { os }),
+    ...(arch === undefined ? {} : { arch }),
+    ...(acknowledges === undefined ? {} : { acknowledges }),
+    ...(memory?.lastSeenWallMs === undefined
+      ? {}
+      : { lastSeenAt: new Date(memory.lastSeenWallMs).toISOString() }),
+    openControls: mailbox?.open.length ?? 0,
+    taskCount: new Set([
+      ...(mailbox?.tasks ?? []).map((task) => task.taskId),
+      ...(memory?.tasks.keys() ?? []),
+    ]).size,
+  }
+}
+
+/** Only what the agent sends proves it: a heartbeat that was written need not have arrived. */
+function presenceOf(memory: AgentMemory | undefined, monotonicMs: number): AgentPresence {
+  if (memory?.lastSeenMonotonicMs === undefined || memory.deregistered) return 'offline'
+  if (memory.clonedAtMonotonicMs !== undefined && monotonicMs - memory.clonedAtMonotonicMs < CLONE_SHOWN_MS) {
+    return 'cloned'
+  }
+  const silentMs = monotonicMs - memory.lastSeenMonotonicMs
+  if (silentMs <= memory.expectedSyncMs + GRACE_MS) return 'online'
+  return silentMs <= 2 * memory.expectedSyncMs + GRACE_MS ? 'late' : 'offline'
+}

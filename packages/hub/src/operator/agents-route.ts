@@ -1,0 +1,106 @@
+/** /api/v1/agents: listing, showing, nudging and revoking agents. */
+import { limits, type AgentRecord, type Page } from '@downlink/protocol'
+import type { Mailbox } from '../controls/mailbox.ts'
+import type { AgentDocument } from '../enrollment/agents.ts'
+import { HubError } from '../hub-error.ts'
+import { agentRecord } from './agent-record.ts'
+import type { OperatorRoutes } from './operator-routes.ts'
+import { pageLimit } from './operator-query.ts'
+import {
+  errorReplies,
+  agentParams,
+  agentReply,
+  agentsQuery,
+  emptyReply,
+  nudgeReply,
+  pageReply,
+} from './operator-schemas.ts'
+
+interface OfAgent {
+  Params: { agentId: string }
+}
+interface AgentsQuery {
+  limit?: string
+  cursor?: string
+  status?: AgentRecord['status']
+}
+
+/** Adds the routes. */
+export function addAgentsRoutes(routes: OperatorRoutes): void {
+  const { app, authorize, findAgent, watchAgent, agents, registry } = routes
+
+  app.get<{ Querystring: AgentsQuery }>(
+    '/api/v1/agents',
+    { schema: { querystring: agentsQuery, response: { 200: pageReply(agentReply), ...errorReplies } } },
+    async (request) => {
+      await authorize(request, 'read')
+      return listAgents(routes, request.query)
+    },
+  )
+  app.get<OfAgent>(
+    '/api/v1/agents/:agentId',
+    { schema: { params: agentParams, response: { 200: agentReply, ...errorReplies } } },
+    async (request) => {
+      await authorize(request, 'read')
+      return recordOf(routes, await watchAgent(request.params.agentId))
+    },
+  )
+  app.post<OfAgent>(
+    '/api/v1/agents/:agentId/sync',
+    { schema: { params: agentParams, response: { 200: nudgeReply, ...errorReplies } } },
+    async (request) => {
+      await authorize(request, 'control')
+      const { agentId } = await findAgent(request.params.agentId)
+      const session = registry.get(agentId)
+      session?.sendSync('operator')
+      return { nudged: session !== undefined }
+    },
+  )
+  app.delete<OfAgent>(
+    '/api/v1/agents/:agentId',
+    { schema: { params: agentParams, response: { 204: emptyReply, ...errorReplies } } },
+    async (request, reply) => {
+      const operator = await authorize(request, 'admin')
+      const { agentId } = request.params
+      if (!(await agents.revoke(agentId, operator.name))) {
+        throw new HubError('agent_not_found', `There is no agent ${agentId}, so nothing was revoked.`)
+      }
+      registry.get(agentId)?.end()
+      return reply.code(204).send()
+    },
+  )
+}
+
+/** Filtering looks at a bounded number of agents, then returns what it has found so far, with a cursor. */
+async function listAgents(routes: OperatorRoutes, query: AgentsQuery): Promise<Page<AgentRecord>> {
+  const limit = pageLimit(query.limit)
+  const items: AgentRecord[] = []
+  let after = query.cursor
+  for (let scanned = 0; scanned < limits.LIST_SCAN_MAX;) {
+    const page = await routes.agents.list({
+      limit: limits.PAGE_MAX,
+      ...(after === undefined ? {} : { after }),
+    })
+    for (const agent of page) {
+      if (items.length === limit) return pageAfter(items, after)
+      const record = await recordOf(routes, agent)
+      if (query.status === undefined || record.status === query.status) items.push(record)
+      after = agent.agentId
+    }
+    if (page.length < limits.PAGE_MAX) return { items }
+    scanned += page.length
+  }
+  return pageAfter(items, after)
+}
+
+function pageAfter(items: readonly AgentRecord[], after: string | undefined): Page<AgentRecord> {
+  return { items, ...(after === undefined ? {} : { nextCursor: after }) }
+}
+
+async function recordOf(routes: OperatorRoutes, agent: AgentDocument): Promise<AgentRecord> {
+  const { store, memories, registry, clock } = routes
+  const { agentId } = agent
+  const mailbox = await store.read<Mailbox>('mailboxes', agentId)
+  const isStreaming = registry.get(agentId) !== undefined
+  return agentRecord(agent, mailbox, memories.peek(agentId), isStreaming, clock.monotonicMs())
+}

@@ -1,0 +1,84 @@
+/** /api/v1/agents/:agentId/tasks: starting and listing tasks, and the last lines of their output. */
+import { isTerminalStatus, type TaskRecord, type TaskRequest } from '@downlink/protocol'
+import { taskRecords } from '../controls/task-records.ts'
+import { HubError } from '../hub-error.ts'
+import { assertNotRevoked, askerOf } from './controls-route.ts'
+import type { OperatorRoutes } from './operator-routes.ts'
+import { lineNumber } from './operator-query.ts'
+import {
+  errorReplies,
+  agentParams,
+  logQuery,
+  logReply,
+  pageReply,
+  taskBody,
+  taskParams,
+  taskReply,
+} from './operator-schemas.ts'
+
+interface OfAgent {
+  Params: { agentId: string }
+}
+interface OfTask {
+  Params: { agentId: string; taskId: string }
+  Querystring: { after?: string }
+}
+
+/** Adds the routes. */
+export function addTasksRoutes(routes: OperatorRoutes): void {
+  const { app, authorize, findAgent, watchAgent, service, memories } = routes
+
+  app.post<OfAgent & { Body: TaskRequest }>(
+    '/api/v1/agents/:agentId/tasks',
+    {
+      schema: {
+        params: agentParams,
+        body: taskBody,
+        response: { 200: taskReply, 201: taskReply, ...errorReplies },
+      },
+    },
+    async (request, reply) => {
+      const operator = await authorize(request, 'run')
+      const agent = await findAgent(request.params.agentId)
+      assertNotRevoked(agent)
+      const made = await service.createTask(agent.agentId, request.body, askerOf(request, operator))
+      return reply.code(made.isReplay ? 200 : 201).send(made.record)
+    },
+  )
+  app.get<OfAgent>(
+    '/api/v1/agents/:agentId/tasks',
+    { schema: { params: agentParams, response: { 200: pageReply(taskReply), ...errorReplies } } },
+    async (request) => {
+      await authorize(request, 'read')
+      const { agentId } = await watchAgent(request.params.agentId)
+      return { items: unfinishedFirst(taskRecords(await service.mailbox(agentId), memories.peek(agentId))) }
+    },
+  )
+  app.get<OfTask>(
+    '/api/v1/agents/:agentId/tasks/:taskId/log',
+    {
+      schema: { params: taskParams, querystring: logQuery, response: { 200: logReply, ...errorReplies } },
+    },
+    async (request) => {
+      await authorize(request, 'read')
+      const { agentId } = await watchAgent(request.params.agentId)
+      const { taskId } = request.params
+      const after = lineNumber(request.query.after)
+      const memory = memories.peek(agentId)
+      const log = memory?.logs.read(taskId)
+      if (log === undefined) {
+        const tasks = taskRecords(await service.mailbox(agentId), memory)
+        if (!tasks.some((task) => task.taskId === taskId)) {
+          throw new HubError('task_not_found', `Agent ${agentId} has no task ${taskId}. Check the id.`)
+        }
+        return { taskId, firstLine: 0, nextLine: 0, lines: [] }
+      }
+      const firstLine = Math.min(log.nextLine, Math.max(log.firstLine, after))
+      return { taskId, firstLine, nextLine: log.nextLine, lines: log.lines.slice(firstLine - log.firstLine) }
+    },
+  )
+}
+
+function unfinishedFirst(tasks: readonly TaskRecord[]): readonly TaskRecord[] {
+  return tasks.toSorted((a, b) => Number(isTerminalStatus(a.state)) - Number(isTerminalStatus(b.state)))
+}

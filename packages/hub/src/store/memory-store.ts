@@ -1,0 +1,100 @@
+/** A store that keeps everything in memory and forgets it at the end: for tests, simulations and trying things out. */
+import type { Clock } from '@downlink/protocol'
+import { historyEntryOf } from './commit-batch.ts'
+import type { CommitBackend, CommitBatch, CommitReply, HistoryRow, StoredDocument } from './commit-batch.ts'
+import { createServiceTime, epochFloor } from './service-time.ts'
+import { StagedDocuments } from './staged-documents.ts'
+import type { Bucket, Change, PageRequest, Store, StoredHistoryEntry } from './store.ts'
+
+/** Options of {@link createMemoryStore}. */
+export interface MemoryStoreOptions {
+  readonly clock: Clock
+  /**
+   * The epoch of the store.
+   * @defaultValue the seconds of the wall clock
+   */
+  readonly epoch?: number
+}
+
+/** A store in memory. It commits in microtasks only, so that a simulation is repeatable. */
+export function createMemoryStore(options: MemoryStoreOptions): Store {
+  return new MemoryStore(options)
+}
+
+class MemoryStore implements Store {
+  readonly epoch: number
+  readonly serviceMs: () => number
+  readonly #rows = new MemoryRows()
+  readonly #documents = new StagedDocuments(this.#rows)
+
+  constructor({ clock, epoch }: MemoryStoreOptions) {
+    this.epoch = epoch ?? epochFloor(clock)
+    this.serviceMs = createServiceTime(clock, 0)
+  }
+
+  read<D>(bucket: Bucket, key: string): Promise<D | undefined> {
+    return this.#documents.read(bucket, key)
+  }
+
+  update<D, R>(bucket: Bucket, key: string, change: (document: D | undefined) => Change<D, R>): Promise<R> {
+    return this.#documents.update(bucket, key, change)
+  }
+
+  async list<D>(bucket: Bucket, page: PageRequest<string>): Promise<readonly { key: string; document: D }[]> {
+    this.#documents.assertOpen()
+    return this.#rows.list(bucket, page).map(({ key, json }) => ({ key, document: JSON.parse(json) as D }))
+  }
+
+  async readHistory(agentId: string, page: PageRequest<number>): Promise<readonly StoredHistoryEntry[]> {
+    this.#documents.assertOpen()
+    return this.#rows.history(agentId, page).map((row) => historyEntryOf(row))
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#documents.close()
+  }
+}
+
+/** The tables of the database, as maps. */
+class MemoryRows implements CommitBackend {
+  readonly #buckets = new Map<Bucket, Map<string, StoredDocument>>()
+  readonly #history: HistoryRow[] = []
+
+  async load(bucket: Bucket, key: string): Promise<StoredDocument | undefined> {
+    return this.#buckets.get(bucket)?.get(key)
+  }
+
+  async commit(batch: CommitBatch, onSent: () => void): Promise<CommitReply> {
+    onSent()
+    // A commit takes a while on a disk; at least it must not be done at once here.
+    await Promise.resolve()
+    // No conflicts: nobody else has these maps.
+    for (const { bucket, key, expectedVersion, json } of batch.writes) {
+      this.#bucket(bucket).set(key, { version: expectedVersion + 1, json })
+    }
+    for (const { agentId, atMs, kind, controlId = null, taskId = null, json } of batch.history) {
+      this.#history.push({ sequence: this.#history.length + 1, agentId, atMs, kind, controlId, taskId, json })
+    }
+    return { conflicts: [] }
+  }
+
+  list(bucket: Bucket, { after, limit }: PageRequest<string>): { key: string; json: string }[] {
+    return [...this.#bucket(bucket)]
+      .filter(([key]) => after === undefined || key > after)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .slice(0, limit)
+      .map(([key, { json }]) => ({ key, json }))
+  }
+
+  history(agentId: string, { after = 0, limit }: PageRequest<number>): HistoryRow[] {
+    return this.#history.filter((row) => row.agentId === agentId && row.sequence > after).slice(0, limit)
+  }
+
+  #bucket(bucket: Bucket): Map<string, StoredDocument> {
+    const known = this.#buckets.get(bucket)
+    if (known !== undefined) return known
+    const created = new Map<string, StoredDocument>()
+    this.#buckets.set(bucket, created)
+    return created
+  }
+}

@@ -1,0 +1,228 @@
+/** The SQL of the store: one open database, all of it synchronous; lives in the database thread. */
+import { closeSync, fsyncSync, openSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import type { StatementSync } from 'node:sqlite'
+import type { CommitBatch, CommitReply, HistoryRow, StoredDocument } from './commit-batch.ts'
+import { assertOurs, migrate, MIGRATIONS } from './migrations.ts'
+import { failureOf, needsReopening, SqliteFailure } from './sqlite-failure.ts'
+import type { Opened, OpenRequest } from './sqlite-protocol.ts'
+import type { Bucket } from './store.ts'
+
+/**
+ * An open database.
+ *
+ * The lock on the file is held from opening to closing, and by the operating system, so that a killed hub leaves none behind.
+ * That nobody else can write is what lets the store answer from memory.
+ */
+export class SqliteDatabase {
+  readonly #file: string
+  readonly #database: DatabaseSync
+  readonly #opened: Opened
+  readonly #statements: Statements
+
+  /** @throws SqliteFailure */
+  constructor(request: OpenRequest) {
+    this.#file = request.file
+    try {
+      createPrivately(request.file)
+      this.#database = new DatabaseSync(request.file, { timeout: request.busyMs })
+    } catch (error) {
+      throw failureOf(error, request.file)
+    }
+    try {
+      this.#prepare(request)
+      this.#opened = this.#takeEpoch(request.epoch)
+      this.#statements = prepareStatements(this.#database)
+    } catch (error) {
+      this.#database.close()
+      const { message, cause } = failureOf(error, request.file)
+      throw new SqliteFailure('store_unavailable', message, cause)
+    }
+  }
+
+  /** What this opening found. */
+  get opened(): Opened {
+    return this.#opened
+  }
+
+  /**
+   * Stores a batch, but for documents that are at another version, in one transaction.
+   * @throws SqliteFailure
+   */
+  commit(batch: CommitBatch, serviceMs: number): CommitReply {
+    return this.#transaction(() => {
+      const conflicts = new Set<number>()
+      for (const [index, write] of batch.writes.entries()) {
+        const { bucket, key, expectedVersion, json } = write
+        const { changes } =
+          expectedVersion === 0
+            ? this.#statements.insert.run(bucket, key, json)
+            : this.#statements.update.run(json, bucket, key, expectedVersion)
+        if (Number(changes) === 0) conflicts.add(index)
+      }
+      for (const { write, agentId, atMs, kind, controlId = null, taskId = null, json } of batch.history) {
+        if (!conflicts.has(write)) this.#statements.append.run(agentId, atMs, kind, controlId, taskId, json)
+      }
+      this.#statements.serve.run(Math.ceil(serviceMs))
+      return { conflicts: [...conflicts] }
+    })
+  }
+
+  /** @throws SqliteFailure */
+  read(bucket: Bucket, key: string): StoredDocument | undefined {
+    return this.#explained(() => this.#statements.read.get(bucket, key) as StoredDocument | undefined)
+  }
+
+  /** @throws SqliteFailure */
+  list(bucket: Bucket, after: string, limit: number): { key: string; json: string }[] {
+    return this.#explained(
+      () => this.#statements.list.all(bucket, after, limit) as { key: string; json: string }[],
+    )
+  }
+
+  /** @throws SqliteFailure */
+  history(agentId: string, after: number, limit: number): HistoryRow[] {
+    return this.#explained(
+      () => this.#statements.history.all(agentId, after, limit) as unknown as HistoryRow[],
+    )
+  }
+
+  /**
+   * Records the service time, empties the write-ahead log into the database and closes it.
+   * @throws SqliteFailure if either failed; it is closed all the same, and what was committed is safe in the log.
+   */
+  close(serviceMs: number): void {
+    try {
+      this.commit({ writes: [], history: [] }, serviceMs)
+      this.#explained(() => this.#database.exec('PRAGMA wal_checkpoint(TRUNCATE)'))
+    } finally {
+      this.#database.close()
+    }
+  }
+
+  /** Closes the database after an error, as a kill would: the next opening recovers what was committed. */
+  abandon(): void {
+    if (this.#database.isOpen) this.#database.close()
+  }
+
+  #prepare(request: OpenRequest): void {
+    // Before the first read, else the write-ahead log's index would be shared with other processes.
+    this.#database.exec('PRAGMA locking_mode = EXCLUSIVE')
+    assertOurs(this.#database, request.file)
+    const { journal_mode: mode } = this.#database.prepare('PRAGMA journal_mode = WAL').get() ?? {}
+    if (mode !== 'wal') {
+      throw new SqliteFailure(
+        'store_unavailable',
+        `${request.file} cannot have a write-ahead log (its journal mode stays ${String(mode)}). Use a local disk.`,
+      )
+    }
+    this.#database.exec('PRAGMA synchronous = FULL')
+    // Only macOS knows the difference: its fsync leaves data in the cache of the disk.
+    this.#database.exec('PRAGMA fullfsync = ON')
+    this.#database.exec(`PRAGMA journal_size_limit = ${request.walBytesMax}`)
+    if (request.fileBytesMax !== undefined) {
+      const { page_size: pageBytes } = this.#database.prepare('PRAGMA page_size').get() ?? {}
+      const pagesMax = Math.max(1, Math.floor(request.fileBytesMax / Number(pageBytes)))
+      this.#database.exec(`PRAGMA max_page_count = ${pagesMax}`)
+    }
+    migrate(this.#database, request.migrations ?? MIGRATIONS, request.file)
+  }
+
+  #takeEpoch(wanted: OpenRequest['epoch']): Opened {
+    const value = this.#database.prepare('SELECT value FROM meta WHERE name = ?')
+    const stored = (name: string): number => Number(value.get(name)?.['value'] ?? 0)
+    return this.#transaction(() => {
+      const serviceMs = stored('service_ms')
+      if ('atLeast' in wanted) {
+        const epoch = Math.max(stored('epoch') + 1, wanted.atLeast)
+        this.#database.prepare(`UPDATE meta SET value = ? WHERE name = 'epoch'`).run(epoch)
+        return { epoch, serviceMs }
+      }
+      if (stored('epoch') === wanted.same) return { epoch: wanted.same, serviceMs }
+      throw new SqliteFailure(
+        'store_unavailable',
+        `Another hub has opened ${this.#file} while this one's database thread was down. Run one hub per data directory and restart this one.`,
+      )
+    })
+  }
+
+  #transaction<T>(work: () => T): T {
+    let committing = false
+    try {
+      this.#database.exec('BEGIN IMMEDIATE')
+      const result = work()
+      committing = true
+      this.#database.exec('COMMIT')
+      return result
+    } catch (error) {
+      const failure = failureOf(error, this.#file, committing)
+      try {
+        // SQLite has rolled back by itself after some errors, not after others.
+        if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
+      } catch (cause) {
+        throw new SqliteFailure(failure.code, failure.message, needsReopening(cause) ? cause : error)
+      }
+      throw failure
+    }
+  }
+
+  #explained<T>(work: () => T): T {
+    try {
+      return work()
+    } catch (error) {
+      throw failureOf(error, this.#file)
+    }
+  }
+}
+
+interface Statements {
+  readonly insert: StatementSync
+  readonly update: StatementSync
+  readonly append: StatementSync
+  readonly serve: StatementSync
+  readonly read: StatementSync
+  readonly list: StatementSync
+  readonly history: StatementSync
+}
+
+function prepareStatements(database: DatabaseSync): Statements {
+  return {
+    insert: database.prepare(
+      'INSERT INTO documents (bucket, key, version, json) VALUES (?, ?, 1, ?) ON CONFLICT DO NOTHING',
+    ),
+    update: database.prepare(
+      'UPDATE documents SET version = version + 1, json = ? WHERE bucket = ? AND key = ? AND version = ?',
+    ),
+    append: database.prepare(
+      'INSERT INTO history (agent_id, at_ms, kind, control_id, task_id, json) VALUES (?, ?, ?, ?, ?, ?)',
+    ),
+    serve: database.prepare(`UPDATE meta SET value = max(value, ?) WHERE name = 'service_ms'`),
+    read: database.prepare('SELECT version, json FROM documents WHERE bucket = ? AND key = ?'),
+    list: database.prepare(
+      'SELECT key, json FROM documents WHERE bucket = ? AND key > ? ORDER BY key LIMIT ?',
+    ),
+    history: database.prepare(
+      `SELECT sequence, agent_id AS agentId, at_ms AS atMs, kind, control_id AS controlId, task_id AS taskId, json
+         FROM history WHERE agent_id = ? AND sequence > ? ORDER BY sequence LIMIT ?`,
+    ),
+  }
+}
+
+/** Creates the file, readable by its owner only, before SQLite would create it readable by all; SQLite's own files follow its mode. */
+function createPrivately(file: string): void {
+  let descriptor: number
+  try {
+    descriptor = openSync(file, 'wx', 0o600)
+  } catch (error) {
+    // An existing file must not even be opened here: closing it would take away the locks that this process has on it.
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return
+    throw error
+  }
+  closeSync(descriptor)
+  if (process.platform === 'win32') return
+  // Without it a power loss could take the file's name with all that was committed.
+  const directory = openSync(dirname(file), 'r')
+  fsyncSync(directory)
+  closeSync(directory)
+}

@@ -1,0 +1,135 @@
+/** The store on an embedded SQLite database: what the hub keeps, in one file of its data directory. */
+import { limits } from '@downlink/protocol'
+import type { Clock, Timer } from '@downlink/protocol'
+import { historyEntryOf } from './commit-batch.ts'
+import { createServiceTime, epochFloor } from './service-time.ts'
+import { connectSqlite } from './sqlite-connection.ts'
+import type { SqliteConnection } from './sqlite-connection.ts'
+import type { Opened } from './sqlite-protocol.ts'
+import { StagedDocuments } from './staged-documents.ts'
+import type { Bucket, Change, PageRequest, Store, StoredHistoryEntry } from './store.ts'
+
+/** Options of {@link openSqliteStore}. */
+export interface SqliteStoreOptions {
+  /** Path of the database. It is created, for its owner only, in a directory that exists. */
+  readonly file: string
+  readonly clock: Clock
+  /**
+   * Bytes to which the database may grow, its log apart; past it updates are refused `store_unavailable`.
+   * @defaultValue what the disk holds
+   */
+  readonly fileBytesMax?: number
+  /** Told of what the store gets over by itself. */
+  readonly logger?: { warn(fields: object, message: string): void }
+}
+
+/**
+ * Opens the store, creating or upgrading the database as needed.
+ *
+ * The file is locked until the store is disposed of or the process ends: one hub per data directory. SQL runs in a thread of
+ * its own, and updates that arrive together share one commit (WAL, `synchronous=FULL`).
+ * @throws StoreError `store_unavailable`: in use, not writable, of another program, or written by a newer Downlink.
+ */
+export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
+  const { file, clock, fileBytesMax, logger } = options
+  const { connection, opened } = await connectSqlite(
+    {
+      file,
+      busyMs: limits.STORE_BUSY_MS_MAX,
+      walBytesMax: limits.STORE_WAL_BYTES_MAX,
+      ...(fileBytesMax === undefined ? {} : { fileBytesMax }),
+      epoch: { atLeast: epochFloor(clock) },
+    },
+    clock,
+    () => logger?.warn({ file }, 'The database thread had ended; it is started again.'),
+  )
+  return new SqliteStore(options, connection, opened)
+}
+
+class SqliteStore implements Store {
+  readonly epoch: number
+  readonly serviceMs: () => number
+  readonly #options: SqliteStoreOptions
+  readonly #connection: SqliteConnection
+  readonly #documents: StagedDocuments
+  #recordTimer: Timer
+  #recordedAtMs: number
+  #closing: Promise<void> | undefined
+
+  constructor(options: SqliteStoreOptions, connection: SqliteConnection, opened: Opened) {
+    this.epoch = opened.epoch
+    this.serviceMs = createServiceTime(options.clock, opened.serviceMs)
+    this.#options = options
+    this.#connection = connection
+    this.#documents = new StagedDocuments({
+      load: (bucket, key) => connection.request('read', { bucket, key }),
+      commit: (batch, onSent) => {
+        // Read when the batch goes, after all of its changes have been evaluated: no stamp that is stored lies ahead of it.
+        const serviceMs = this.serviceMs()
+        this.#recordedAtMs = serviceMs
+        return connection.request('commit', { batch, serviceMs }, onSent)
+      },
+    })
+    this.#recordedAtMs = this.serviceMs()
+    this.#recordTimer = this.#setRecordTimer()
+  }
+
+  read<D>(bucket: Bucket, key: string): Promise<D | undefined> {
+    return this.#documents.read(bucket, key)
+  }
+
+  update<D, R>(bucket: Bucket, key: string, change: (document: D | undefined) => Change<D, R>): Promise<R> {
+    return this.#documents.update(bucket, key, change)
+  }
+
+  async list<D>(bucket: Bucket, page: PageRequest<string>): Promise<readonly { key: string; document: D }[]> {
+    this.#documents.assertOpen()
+    const { after = '', limit } = page
+    const rows = await this.#connection.request('list', { bucket, after, limit })
+    return rows.map(({ key, json }) => ({ key, document: JSON.parse(json) as D }))
+  }
+
+  async readHistory(agentId: string, page: PageRequest<number>): Promise<readonly StoredHistoryEntry[]> {
+    this.#documents.assertOpen()
+    const { after = 0, limit } = page
+    const rows = await this.#connection.request('history', { agentId, after, limit })
+    return rows.map((row) => historyEntryOf(row))
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return (this.#closing ??= this.#close())
+  }
+
+  async #close(): Promise<void> {
+    await this.#documents.close()
+    this.#recordTimer.cancel()
+    try {
+      await this.#connection.close(this.serviceMs())
+    } catch (error) {
+      // Every update has been answered and is safe; there is nothing left that the caller could do.
+      this.#warn(error, 'The database was not closed in good order; the next opening repairs that.')
+    }
+  }
+
+  #setRecordTimer(): Timer {
+    return this.#options.clock.setTimer(limits.STORE_SERVICE_RECORD_MS, () => {
+      this.#recordTimer = this.#setRecordTimer()
+      this.#recordServiceTime()
+    })
+  }
+
+  /** Keeps the service time when no commit has done so: an idle hub serves as well. */
+  #recordServiceTime(): void {
+    const serviceMs = this.serviceMs()
+    if (!this.#connection.alive || serviceMs - this.#recordedAtMs < limits.STORE_SERVICE_RECORD_MS / 2) return
+    this.#recordedAtMs = serviceMs
+    this.#connection
+      .request('commit', { batch: { writes: [], history: [] }, serviceMs })
+      .catch((error: unknown) => this.#warn(error, 'The service time was not recorded; it is tried again.'))
+  }
+
+  #warn(error: unknown, message: string): void {
+    const { file, logger } = this.#options
+    logger?.warn({ file, reason: error instanceof Error ? error.message : String(error) }, message)
+  }
+}

@@ -1,0 +1,269 @@
+/** Makes group commits out of single updates: evaluates changes on documents in memory, answers once they are durable. */
+import { channel } from 'node:diagnostics_channel'
+import { limits } from '@downlink/protocol'
+import type { CommitBackend } from './commit-batch.ts'
+import { DocumentCache } from './document-cache.ts'
+import { answerAll, batchOf, evaluate, rejectAll, stage } from './staged-change.ts'
+import type { Change as UntypedChange, Pending, Slot, Staged } from './staged-change.ts'
+import { StoreError } from './store.ts'
+import type { Bucket, Change } from './store.ts'
+
+// For tests that kill the process between the steps of a commit, and for those that count commits.
+const COMMIT_SENT = channel('downlink:hub:commit-sent')
+const COMMIT = channel('downlink:hub:commit')
+
+/**
+ * The documents of a store as its process sees them, committed and on their way.
+ *
+ * One batch is under way at a time; what arrives meanwhile goes into the next. Several updates of one document are
+ * evaluated one on top of the other and need only one write in a batch. When a batch fails, so does everything that rests on
+ * it, and those documents are read anew.
+ */
+export class StagedDocuments {
+  readonly #backend: CommitBackend
+  readonly #cache = new DocumentCache<Slot>({
+    documentsMax: limits.STORE_CACHE_DOCUMENTS_MAX,
+    bytesMax: limits.STORE_CACHE_BYTES_MAX,
+  })
+  /** Staged and not yet sent, in the order of their evaluation. */
+  #queue: Staged[] = []
+  #sending = false
+  #scheduled = false
+  #waiting = 0
+  /** Of everything staged, sent or not. */
+  #waitingBytes = 0
+  #closed = false
+  readonly #drained = Promise.withResolvers<void>()
+
+  constructor(backend: CommitBackend) {
+    this.#backend = backend
+  }
+
+  /** As `Store.read`. */
+  read<D>(bucket: Bucket, key: string): Promise<D | undefined> {
+    return new Promise((resolve, reject) => {
+      this.assertOpen()
+      this.#whenLoaded(bucket, key, {
+        loaded: (slot) => resolve(slot.document as D | undefined),
+        failed: reject,
+      })
+    })
+  }
+
+  /** As `Store.update`. */
+  update<D, R>(bucket: Bucket, key: string, change: (document: D | undefined) => Change<D, R>): Promise<R> {
+    return new Promise<R>((resolve, reject) => {
+      this.assertOpen()
+      this.#assertRoom()
+      this.#waiting++
+      this.#start(bucket, key, {
+        change: change as (document: unknown) => UntypedChange,
+        resolve: (result) => {
+          resolve(result as R)
+          this.#leave()
+        },
+        reject: (error) => {
+          reject(error)
+          this.#leave()
+        },
+        conflicts: 0,
+      })
+    })
+  }
+
+  /** @throws StoreError `store_closed` once {@link close} has been called. */
+  assertOpen(): void {
+    if (this.#closed) throw new StoreError('store_closed', 'The store is closed; open it again to use it.')
+  }
+
+  /** Refuses what comes from now on, and resolves when every update accepted before has been answered. */
+  close(): Promise<void> {
+    this.#closed = true
+    if (this.#waiting === 0) this.#drained.resolve()
+    return this.#drained.promise
+  }
+
+  #assertRoom(): void {
+    const { STORE_WAITING_UPDATES_MAX, STORE_WAITING_BYTES_MAX } = limits
+    if (this.#waiting < STORE_WAITING_UPDATES_MAX && this.#waitingBytes < STORE_WAITING_BYTES_MAX) return
+    throw new StoreError(
+      'store_unavailable',
+      `${this.#waiting} changes (${this.#waitingBytes} bytes) wait for the disk; at most ${STORE_WAITING_UPDATES_MAX} ` +
+        `(${STORE_WAITING_BYTES_MAX} bytes) may. Nothing was stored: try again later, and look at how fast the disk syncs.`,
+    )
+  }
+
+  #leave(): void {
+    this.#waiting--
+    if (this.#closed && this.#waiting === 0) this.#drained.resolve()
+  }
+
+  #start(bucket: Bucket, key: string, pending: Pending): void {
+    this.#whenLoaded(bucket, key, { loaded: (slot) => this.#take(slot, pending), failed: pending.reject })
+  }
+
+  #whenLoaded(bucket: Bucket, key: string, arrival: Slot['arrivals'][number]): void {
+    const id = idOf(bucket, key)
+    const known = this.#cache.get(id)
+    if (known?.loaded === true) return arrival.loaded(known)
+    if (known !== undefined) {
+      known.arrivals.push(arrival)
+      return
+    }
+    const slot: Slot = {
+      id,
+      bucket,
+      key,
+      bytes: 0,
+      version: 0,
+      loaded: false,
+      arrivals: [arrival],
+      staged: [],
+    }
+    this.#cache.pin(slot)
+    const load = async (): Promise<void> => {
+      const stored = await this.#backend.load(bucket, key)
+      if (stored === undefined) return
+      slot.document = JSON.parse(stored.json)
+      slot.version = stored.version
+      slot.bytes = Buffer.byteLength(stored.json)
+    }
+    load().then(
+      () => {
+        slot.loaded = true
+        for (const waiting of slot.arrivals.splice(0)) waiting.loaded(slot)
+        if (slot.staged.length === 0) this.#cache.release(slot)
+      },
+      (error: unknown) => {
+        this.#cache.drop(slot)
+        for (const waiting of slot.arrivals.splice(0)) waiting.failed(error)
+      },
+    )
+  }
+
+  /** Evaluates an update on a loaded document; whatever it decides happens in this turn of the event loop. */
+  #take(slot: Slot, pending: Pending): void {
+    const onCommitted = evaluate(pending, slot.document)
+    if (!onCommitted.stores) return onCommitted.answer()
+    const newest = slot.staged.at(-1)
+    const evaluation = newest === undefined ? onCommitted : evaluate(pending, newest.document)
+    if (!evaluation.stores) {
+      // It rests on a document that may yet fail to be stored.
+      newest?.answers.push(evaluation)
+      return
+    }
+    let staged: Staged
+    try {
+      staged = stage(slot, evaluation)
+    } catch (error) {
+      // Not JSON. As with an error of the change itself, nothing was staged.
+      pending.reject(error)
+      return
+    }
+    this.#cache.pin(slot)
+    slot.staged.push(staged)
+    this.#queue.push(staged)
+    this.#waitingBytes += staged.bytes
+    this.#schedule()
+  }
+
+  /** Sends after this turn's microtasks, so that what one event brings goes into one commit. */
+  #schedule(): void {
+    if (this.#sending || this.#scheduled || this.#queue.length === 0) return
+    this.#scheduled = true
+    queueMicrotask(() => {
+      this.#scheduled = false
+      this.#send()
+    })
+  }
+
+  #send(): void {
+    const { batch, slots, staged } = batchOf(this.#queue)
+    this.#queue = this.#queue.slice(staged.length)
+    this.#sending = true
+    const onSent = (): void => COMMIT_SENT.publish({ entries: staged.length })
+    this.#backend.commit(batch, onSent).then(
+      ({ conflicts }) => {
+        const conflicting = new Set(conflicts.map((index) => slots[index]))
+        this.#committed(
+          staged.filter(({ slot }) => !conflicting.has(slot)),
+          slots.filter((slot) => !conflicting.has(slot)),
+          slots.filter((slot) => conflicting.has(slot)),
+        )
+      },
+      (error: unknown) => this.#failed(staged, slots, error),
+    )
+  }
+
+  #committed(stored: readonly Staged[], slots: readonly Slot[], conflicting: readonly Slot[]): void {
+    this.#sending = false
+    for (const slot of slots) slot.version++
+    for (const staged of stored) {
+      staged.slot.document = staged.document
+      staged.slot.bytes = staged.bytes
+      staged.slot.staged.shift()
+      this.#waitingBytes -= staged.bytes
+    }
+    for (const slot of slots) if (slot.staged.length === 0) this.#cache.release(slot)
+    const changedElsewhere = conflicting.flatMap((slot) => this.#unstage(slot))
+    if (stored.length > 0) COMMIT.publish({ entries: stored.length })
+    answerAll(stored)
+    for (const { slot, answers } of changedElsewhere) {
+      for (const { pending } of answers) this.#again(slot, pending)
+    }
+    this.#schedule()
+  }
+
+  #again(slot: Slot, pending: Pending): void {
+    pending.conflicts++
+    if (pending.conflicts <= limits.STORE_CONFLICT_RETRIES_MAX)
+      return this.#start(slot.bucket, slot.key, pending)
+    pending.reject(
+      new StoreError(
+        'store_unavailable',
+        `The document ${slot.id} was changed by somebody else ${pending.conflicts} times in a row; an update is tried ` +
+          `${limits.STORE_CONFLICT_RETRIES_MAX} times more. Nothing was stored: try again.`,
+      ),
+    )
+  }
+
+  #failed(sent: readonly Staged[], slots: readonly Slot[], cause: unknown): void {
+    this.#sending = false
+    const error =
+      cause instanceof StoreError
+        ? cause
+        : new StoreError(
+            'outcome_unknown',
+            'A commit ended in an unexpected way; read before you write again.',
+            cause,
+          )
+    const inBatch = new Set(sent)
+    const onTop = slots.flatMap((slot) => this.#unstage(slot)).filter((staged) => !inBatch.has(staged))
+    rejectAll(sent, error)
+    rejectAll(
+      onTop,
+      error.code === 'store_unavailable'
+        ? error
+        : new StoreError(
+            'store_unavailable',
+            'Nothing was stored, because it is not known whether the change before this one was. Try again.',
+            error,
+          ),
+    )
+    this.#schedule()
+  }
+
+  /** Takes everything staged off a document, which is then read anew. */
+  #unstage(slot: Slot): Staged[] {
+    this.#cache.drop(slot)
+    const unstaged = slot.staged.splice(0)
+    const gone = new Set(unstaged)
+    this.#queue = this.#queue.filter((staged) => !gone.has(staged))
+    for (const staged of unstaged) this.#waitingBytes -= staged.bytes
+    return unstaged
+  }
+}
+
+function idOf(bucket: Bucket, key: string): string {
+  return `${bucket}/${key}`
+}

@@ -1,0 +1,81 @@
+/** The one way in which the hub keeps anything: documents changed by pure functions, and a history that only grows. */
+import { DownlinkError, type Json } from '@downlink/protocol'
+
+/** The kinds of document. Each is keyed by one id; nothing spans two documents (R-61). */
+export const BUCKETS = ['mailboxes', 'agents', 'enrollment-keys', 'operator-tokens'] as const
+/** One of {@link BUCKETS}. */
+export type Bucket = (typeof BUCKETS)[number]
+
+/** One fact for audit and listing; never changed, never read on a hot path. */
+export interface HistoryEntry {
+  readonly agentId: string
+  /** Milliseconds since the Unix epoch, by the hub's wall clock. */
+  readonly atMs: number
+  /** What happened, such as `control.created`. */
+  readonly kind: string
+  readonly controlId?: string
+  readonly taskId?: string
+  readonly data: Json
+}
+
+/** A history entry with its place in the one order of the store. */
+export interface StoredHistoryEntry extends HistoryEntry {
+  readonly sequence: number
+}
+
+/** What a pure function makes of a document. Without `document` nothing is stored, and `history` must be empty. */
+export interface Change<D, R> {
+  readonly document?: D
+  readonly history?: readonly HistoryEntry[]
+  readonly result: R
+}
+
+/** A page to read: at most `limit` entries after `after`. */
+export interface PageRequest<C> {
+  readonly after?: C
+  readonly limit: number
+}
+
+/**
+ * Keeps documents and history.
+ *
+ * Documents are values: nobody changes one in place. Two implementations pass one contract suite.
+ */
+export interface Store extends AsyncDisposable {
+  /** Higher than at any earlier opening of this store, so that a restored backup starts above what was lost (R-22). */
+  readonly epoch: number
+  /**
+   * Milliseconds for which hubs have served from this store, over all its openings; never goes back and does not
+   * count down-time. Times to live are measured on it, so that neither a wall clock nor a restart matters (R-31).
+   */
+  serviceMs(): number
+  /** The committed document. */
+  read<D>(bucket: Bucket, key: string): Promise<D | undefined>
+  /**
+   * Changes one document by compare-and-set, and resolves with the function's result once that is durable.
+   *
+   * `change` is pure and may be called several times: first on the committed document, where a change that stores nothing
+   * is answered at once; then on the newest one, which may still be on its way to the disk. A result that rests on
+   * such a document waits for it. Documents are JSON: what `JSON.stringify` drops is lost once the document leaves memory.
+   * @throws StoreError `store_unavailable` (nothing was stored), `outcome_unknown` (nobody can tell) or `store_closed`.
+   * @throws what `change` throws; nothing of it is stored.
+   */
+  update<D, R>(bucket: Bucket, key: string, change: (document: D | undefined) => Change<D, R>): Promise<R>
+  /** Committed documents in the order of their keys (code units; keys are ids, so ASCII). */
+  list<D>(bucket: Bucket, page: PageRequest<string>): Promise<readonly { key: string; document: D }[]>
+  /** An agent's history, oldest first. */
+  readHistory(agentId: string, page: PageRequest<number>): Promise<readonly StoredHistoryEntry[]>
+}
+
+/** Why a store could not do what it was asked. */
+export class StoreError extends DownlinkError {
+  declare readonly code: 'store_unavailable' | 'outcome_unknown' | 'store_closed'
+  constructor(
+    code: 'store_unavailable' | 'outcome_unknown' | 'store_closed',
+    message: string,
+    cause?: unknown,
+  ) {
+    super(code, message, { retry: 'backoff', cause })
+    this.name = 'StoreError'
+  }
+}

@@ -1,0 +1,230 @@
+/** Every bound on what the other end can grow, in one place: name, unit, reason. */
+
+// ── SSE codec ───────────────────────────────────────────────────────────────────────────────────
+/** Bytes of one line; original agents drop the connection past it (R-12). */
+export const SSE_LINE_BYTES_MAX = 262_143
+/** Bytes of the joined `data` of one event; original agents drop the connection past it (R-12). */
+export const SSE_EVENT_BYTES_MAX = 1_048_576
+/** Bytes of one pushed `data:` line; leaves an original's line limit room for the field name (R-13). */
+export const SSE_DATA_LINE_BYTES_MAX = 256_000
+/** Raw bytes of one block: an event at its limit with every line's overhead fits; endless fields without data do not. */
+export const SSE_BLOCK_BYTES_MAX = 2_097_152
+/** Lines of one block, comments inside it too: bounds what empty `data` lines cost, and pings that hide a stuck event. */
+export const SSE_BLOCK_LINES_MAX = 65_536
+/** Longest `retry:` that is reported, ms: a timer beyond 2^31-1 fires at once in Node and browsers. */
+export const SSE_RETRY_MS_MAX = 2_147_483_647
+
+// ── Messages ────────────────────────────────────────────────────────────────────────────────────
+/** Bytes of a JSON reply of the agent API: originals cut it there and then fail for ever (R-13). */
+export const REPLY_BYTES_MAX = 1_048_576
+/** Bytes of a request body of the agent API: 1,000 tasks with messages fit. */
+export const AGENT_BODY_BYTES_MAX = 1_048_576
+/** Bytes of a request body of the operator API: a task's input and a control's arguments fit. */
+export const OPERATOR_BODY_BYTES_MAX = 262_144
+/** Characters of an agent id or a task id: they stand in paths, logs and control ids. */
+export const ID_CHARS_MAX = 128
+/** Characters of a verb. */
+export const ACTION_CHARS_MAX = 64
+/** Bytes of a control's arguments as JSON: eight thousand controls of this size never meet; one must fit in a line. */
+export const CONTROL_ARGS_BYTES_MAX = 16_384
+/** Bytes of a task's input as JSON: it travels in a sync's reply with up to `NEW_TASKS_PER_SYNC_MAX` others. */
+export const TASK_INPUT_BYTES_MAX = 65_536
+/** Characters of any sentence the other end supplies (error messages, progress messages, reasons); longer ones are cut. */
+export const MESSAGE_CHARS_MAX = 1_024
+/** Nesting of JSON that is accepted anywhere; deeper is refused before it is walked by recursion. */
+export const JSON_DEPTH_MAX = 64
+/** Tasks in one sync's report; the rest are ignored, so that one sync has bounded cost. */
+export const TASKS_PER_SYNC_MAX = 1_000
+/** Outcomes, receipts or local decisions in one sync; the agent sends the rest in the next one. */
+export const REPORTS_PER_SYNC_MAX = 256
+/** Controls in one sync reply or one pushed command. */
+export const CONTROLS_PER_MESSAGE_MAX = 256
+/** New tasks in one sync reply; the rest come with the next one. */
+export const NEW_TASKS_PER_SYNC_MAX = 8
+
+// ── Time ────────────────────────────────────────────────────────────────────────────────────────
+/** Default period of a stream's heartbeats, ms; original agents expect at least one frame in 40 s. */
+export const HEARTBEAT_MS_DEFAULT = 15_000
+/** Shortest heartbeat period, ms: below it heartbeats cost more than they tell. */
+export const HEARTBEAT_MS_MIN = 50
+/** Longest heartbeat period, ms: two must fit in an original's 40 s. */
+export const HEARTBEAT_MS_MAX = 20_000
+/** A stream is silent after this many heartbeat periods without a frame. */
+export const LIVENESS_HEARTBEATS = 2.5
+/** Bounds of the liveness deadline, ms, whatever heartbeat a server advertises. */
+export const LIVENESS_MS_MIN = 5_000
+export const LIVENESS_MS_MAX = 120_000
+/** Time for a JSON request from dialling to the last byte of the reply, ms; originals give up after 30 s. */
+export const REQUEST_MS_MAX = 30_000
+/** Time for name look-up, TCP and TLS of one connection, ms: a dropped SYN must not cost a whole request's time. */
+export const CONNECT_MS_MAX = 10_000
+/** Time for `deregister`, ms: it is the last thing that an agent does. */
+export const DEREGISTER_MS_MAX = 5_000
+/** Bounds of the reconnect delay, ms: the ceiling of the first try's jitter, and of any later one's. */
+export const RECONNECT_MS_MIN = 500
+export const RECONNECT_MS_MAX = 60_000
+/** Good stream, ms, after which earlier failures are forgotten. */
+export const STREAM_PROVEN_MS = 60_000
+/** A stream that ends sooner than this without an event has failed, ms: a proxy that answers and closes must meet backoff. */
+export const STREAM_EARLY_END_MS = 1_000
+/** Longest `retry:` or `Retry-After` that is honoured, ms. */
+export const RETRY_MS_MAX = 300_000
+/** Bounds of the pace a hub may set by `nextSyncMs`, ms. */
+export const NEXT_SYNC_MS_MIN = 1_000
+export const NEXT_SYNC_MS_MAX = 300_000
+/** The last sync of an agent that stops, ms. */
+export const LAST_SYNC_MS_MAX = 5_000
+/** Longest `?wait=`, ms: below the idle time-out of common proxies. */
+export const WAIT_MS_MAX = 55_000
+/** Default and longest time to live of a control, ms. `cancel` has none by default. */
+export const CONTROL_TTL_MS_DEFAULT = 3_600_000
+export const CONTROL_TTL_MS_MAX = 2_592_000_000
+/** An original's `resume` is handed out at most once in this time, ms (its handler syncs at once, R-42). */
+export const ORIGINAL_RESUME_MS = 10_000
+
+// ── Agent ───────────────────────────────────────────────────────────────────────────────────────
+/** Events of a stream that wait for their reader; past it the socket is not read (back-pressure). */
+export const STREAM_EVENTS_WAITING_MAX = 8
+/** Bytes kept of an error reply's body. */
+export const ERROR_BODY_BYTES_MAX = 1_024
+/** Time to read an error reply's body, ms. */
+export const ERROR_BODY_MS_MAX = 5_000
+/** Bytes of a reply's headers. */
+export const RESPONSE_HEADER_BYTES_MAX = 16_384
+/** Controls that are being applied or whose outcome the hub has not acknowledged; past it new ones wait at the hub. */
+export const LEDGER_CONTROLS_MAX = 4_096
+/** Lanes whose high-water mark is kept after their task ended; the oldest go first. */
+export const LEDGER_LANES_MAX = 8_192
+/** A lane's high-water mark outlives its task by this time, ms (R-26). */
+export const LANE_RETENTION_MS = 86_400_000
+/** Bytes of the journal at which it is rewritten from the state. */
+export const JOURNAL_BYTES_MAX = 4_194_304
+/** Tasks that an agent holds at once, running or finished and not yet acknowledged. */
+export const AGENT_TASKS_MAX = 1_000
+/** Lines and bytes of a task's log that are kept. */
+export const TASK_LOG_LINES_MAX = 500
+export const TASK_LOG_LINE_BYTES_MAX = 4_096
+/** Bytes of log tail that one sync carries for one task, and for all tasks together. */
+export const TASK_LOG_SYNC_BYTES_MAX = 16_384
+export const SYNC_LOG_BYTES_MAX = 262_144
+/** Bytes of a task's result as JSON. */
+export const TASK_RESULT_BYTES_MAX = 16_384
+/** From SIGTERM to SIGKILL, ms. */
+export const TERMINATE_GRACE_MS = 10_000
+/** From SIGSTOP until every process of a group stands still, ms; past it the pause has failed: one hangs in the kernel. */
+export const PAUSE_MS_MAX = 5_000
+/** Bytes of a task's output that are read before the agent turns to other work: an endless writer must wait, not starve it. */
+export const TASK_OUTPUT_BURST_BYTES = 262_144
+/** Time that a task's output is left unread after such a burst, ms: with it about 5 MB/s are read at most. */
+export const TASK_OUTPUT_REST_MS = 50
+/** Time to read what a task wrote last, once none of its processes is left, ms: one that left the group may hold the pipe. */
+export const TASK_OUTPUT_DRAIN_MS = 1_000
+
+// ── Hub ─────────────────────────────────────────────────────────────────────────────────────────
+/** Open (not settled) controls of one agent; past it an operator gets 409 `mailbox_full`. */
+export const OPEN_CONTROLS_MAX = 256
+/** Open controls of one `queue` lane; past it an operator gets 409 `lane_full`. */
+export const LANE_QUEUE_MAX = 32
+/** Settled controls that stay in the mailbox; older ones are read from history. */
+export const SETTLED_CONTROLS_MAX = 64
+/** Characters of an original's own verbs as JSON in one sync reply: at most three bytes each, they fit in `REPLY_BYTES_MAX`. */
+export const ORIGINAL_VERBS_CHARS_MAX = 262_144
+/** Idempotency keys remembered per agent; the oldest go first. */
+export const IDEMPOTENCY_KEYS_MAX = 128
+/** Characters of an idempotency key. */
+export const IDEMPOTENCY_KEY_CHARS_MAX = 255
+/** Unfinished tasks that one mailbox holds; past it an operator gets 409 `mailbox_full`. */
+export const MAILBOX_TASKS_MAX = 256
+/** Bytes of all inputs of a mailbox's unfinished tasks as JSON; past it an operator gets 409 `mailbox_full`. */
+export const MAILBOX_INPUT_BYTES_MAX = 1_048_576
+/** Finished tasks that stay in the mailbox with their results; older ones are read from history. */
+export const FINISHED_TASKS_MAX = 32
+/** Earlier boots that a mailbox remembers, to tell a delayed request and a clone from a new start (R-52). */
+export const MAILBOX_BOOTS_MAX = 8
+/** Bytes queued on a stream whose reader does not keep up; past it whole frames collapse into one `sync`. */
+export const STREAM_QUEUE_BYTES_MAX = 262_144
+/** Time a stream's reader may stand still with a full queue before it is cut, ms. */
+export const STREAM_STALL_MS_MAX = 20_000
+/** Operators waiting (`?wait=`) at once on one hub. */
+export const WAITERS_MAX = 1_000
+/** Agents, controls or history entries on one page of a listing. */
+export const PAGE_MAX = 500
+/** Labels of one agent. */
+export const LABELS_MAX = 32
+/** Committed documents that a store keeps in memory, and bytes of them as JSON; the least recently used go first. */
+export const STORE_CACHE_DOCUMENTS_MAX = 4_096
+export const STORE_CACHE_BYTES_MAX = 67_108_864
+/** Updates, and bytes of them as JSON, of one commit; the rest go into the next one, so that no commit takes long. */
+export const STORE_BATCH_ENTRIES_MAX = 1_024
+export const STORE_BATCH_BYTES_MAX = 8_388_608
+/** Updates, and bytes of them as JSON, that wait for a slow disk; past either an update is refused `store_unavailable`. */
+export const STORE_WAITING_UPDATES_MAX = 16_384
+export const STORE_WAITING_BYTES_MAX = 67_108_864
+/** Times that one update is tried again because somebody else changed its document first. */
+export const STORE_CONFLICT_RETRIES_MAX = 8
+/** Time that opening waits for another process to let go of the database, ms; a hub that is just ending fits. */
+export const STORE_BUSY_MS_MAX = 2_000
+/** Longest time between two records of the service time, ms: at most so much of it is lost by a kill. */
+export const STORE_SERVICE_RECORD_MS = 5_000
+/** New starts of the database thread within so many ms; past it the fault is not a passing one. */
+export const STORE_WORKER_RESTARTS_MAX = 3
+export const STORE_WORKER_RESTARTS_MS = 60_000
+/** Bytes to which SQLite's write-ahead log is cut back once it has been copied into the database. */
+export const STORE_WAL_BYTES_MAX = 67_108_864
+/** Time to receive a request's headers, ms, and the whole request, ms: slow senders must not hold sockets. */
+export const REQUEST_HEADERS_MS_MAX = 10_000
+export const REQUEST_RECEIVE_MS_MAX = 30_000
+/** Bytes of a request's headers: a token, a few of ours, and what proxies add. */
+export const REQUEST_HEADER_BYTES_MAX = 16_384
+/** Time a connection may idle between requests, ms: longer than the idle time-out of common load balancers (60 s). */
+export const KEEP_ALIVE_MS = 75_000
+/** First reconnection time that the preamble asks for, ms; originals come back after 2 s whatever it says. */
+export const PREAMBLE_RETRY_MS = 2_000
+/** Time in which `drain` lets requests finish unless told otherwise, ms. */
+export const DRAIN_MS_DEFAULT = 5_000
+/** Window of the first reconnects after a drain, ms: long enough for a process to start again. */
+export const DRAIN_RECONNECT_MS = 2_000
+/** Pace of syncs, ms: watched, with running tasks or without a stream, and idle on a healthy stream (R-53). */
+export const SYNC_WATCHED_MS = 3_000
+export const SYNC_ACTIVE_MS = 10_000
+export const SYNC_IDLE_MS = 60_000
+/** An agent counts as watched for this time after somebody looked at it, ms. */
+export const WATCHED_MS = 10_000
+/** Bytes of log tail that the hub keeps in memory for one task, and tasks of one agent for which it keeps one. */
+export const TASK_LOG_KEPT_BYTES_MAX = 65_536
+export const TASK_LOGS_PER_AGENT_MAX = 64
+/** Documents that one filtered listing looks at before it returns what it has, with a cursor. */
+export const LIST_SCAN_MAX = 5_000
+/** Wait before an expiry that the store refused is tried again, ms. */
+export const EXPIRY_RETRY_MS = 1_000
+/** Agents that one enrollment key may enroll. */
+export const ENROLLMENT_USES_MAX = 100_000
+/** Default and longest life of an enrollment key, ms. */
+export const ENROLLMENT_TTL_MS_DEFAULT = 86_400_000
+export const ENROLLMENT_TTL_MS_MAX = 31_536_000_000
+/** Time in which an exchange may be repeated because its reply was lost, ms, and how many are remembered per key (R-63). */
+export const ENROLLMENT_REPEAT_MS = 600_000
+export const ENROLLMENT_RECENT_MAX = 256
+/** Keys of one agent that are remembered, retired ones included, so that they are told why they no longer work. */
+export const AGENT_KEYS_MAX = 8
+/** Characters of an operator's name. */
+export const OPERATOR_NAME_CHARS_MAX = 64
+/** Wait before a task's end that the journal could not take is offered to it again, ms. */
+export const JOURNAL_RETRY_MS = 1_000
+
+// ── Client ──────────────────────────────────────────────────────────────────────────────────────
+/** Bytes of a reply of the operator API: a page of `PAGE_MAX` controls with the largest arguments fits. */
+export const OPERATOR_REPLY_BYTES_MAX = 16_777_216
+/** Times that one operator's request is sent in all; a hub that stays away must be reported, not waited for. */
+export const CLIENT_ATTEMPTS_MAX = 4
+/** Bounds of the jittered wait before a request is sent again, ms: the ceiling after the first try, and of any later one. */
+export const CLIENT_RETRY_MS_MIN = 200
+export const CLIENT_RETRY_MS_MAX = 5_000
+/** Longest `Retry-After` that the client waits for by itself, ms; a longer one is the caller's to decide. */
+export const CLIENT_RETRY_AFTER_MS_MAX = 10_000
+/** Shortest time between two looks at a control whose wait the hub answers early, ms. */
+export const CLIENT_WAIT_AGAIN_MS = 250
+/** Default time to wait for a control to be applied or observed, ms. */
+export const CLIENT_WAIT_MS_DEFAULT = 10_000
+/** Longest that a stopping agent waits for its tasks to end, ms: their grace, and time to see them gone. */
+export const STOP_MS_MAX = 15_000

@@ -1,0 +1,115 @@
+/** What operators see: agents, tasks, controls and the feed, as the operator API returns them. */
+import type { Control, ControlState } from './controls.ts'
+import type { Json } from './json.ts'
+
+/** The five moments of a control's life, in order (R-23). */
+export const STAMP_NAMES = ['created', 'written', 'received', 'applied', 'observed'] as const
+/** One of {@link STAMP_NAMES}. */
+export type StampName = (typeof STAMP_NAMES)[number]
+
+/** When something happened and who says so. */
+export interface Stamp {
+  /** ISO 8601, by the hub's wall clock. */
+  readonly at: string
+  /** `hub`, `agent`, or the name of an operator. */
+  readonly by: string
+}
+
+/** A control as operators see it. */
+export interface ControlRecord extends Control {
+  readonly controlId: string
+  readonly agentId: string
+  readonly epoch: number
+  readonly revision: number
+  readonly lane: string
+  readonly outcome: ControlState
+  readonly stamps: Readonly<Partial<Record<StampName, Stamp>>>
+  /** It is no longer handed out, but was written once, so the agent may still apply it (R-23). */
+  readonly mayHaveApplied?: true
+  /** Handed to an original agent, which acknowledges nothing; nobody will ever confirm it (R-40). */
+  readonly unconfirmed?: true
+  /** What the agent said after the control had been superseded or had expired. */
+  readonly lateOutcome?: ControlState
+}
+
+/**
+ * Where a task stands. `assigned`: not yet listed by its agent. `gone`: an original agent no longer lists it.
+ * `cancelled` is shown only when observed (R-23).
+ */
+export type TaskState =
+  | 'assigned'
+  | 'queued'
+  | 'running'
+  | 'paused'
+  | 'cancelled'
+  | 'completed'
+  | 'failed'
+  | 'gone'
+
+/** A task as operators see it. */
+export interface TaskRecord {
+  readonly agentId: string
+  readonly taskId: string
+  readonly kind?: string
+  readonly state: TaskState
+  /** An observed cancel that a later sync contradicted (R-23). */
+  readonly diverged?: true
+  /** 0 to 1; from memory, so unknown until the agent's next sync after a restart of the hub. */
+  readonly progress?: number
+  readonly message?: string
+  readonly errorMessage?: string
+  readonly result?: Json
+  /** ISO 8601, by the hub's wall clock: when `state` last changed. */
+  readonly changedAt: string
+}
+
+/** Whether an agent can be reached. `late`: no proof of life within twice the expected time. */
+export type AgentPresence = 'online' | 'late' | 'offline' | 'cloned' | 'blocked' | 'revoked'
+
+/** An agent as operators see it. */
+export interface AgentRecord {
+  readonly agentId: string
+  readonly status: AgentPresence
+  readonly transport: 'stream' | 'poll' | 'none'
+  readonly labels: Readonly<Record<string, string>>
+  readonly name?: string
+  readonly version?: string
+  readonly os?: string
+  readonly arch?: string
+  /** Whether it acknowledges controls; `false` for an original agent, absent before its first sync. */
+  readonly acknowledges?: boolean
+  /** ISO 8601, by the hub's wall clock. */
+  readonly lastSeenAt?: string
+  readonly openControls: number
+  readonly taskCount: number
+}
+
+/** Something that changed. */
+export type FeedEvent = { readonly id: string } & (
+  | { readonly type: 'agent'; readonly agent: AgentRecord }
+  | { readonly type: 'task'; readonly task: TaskRecord }
+  | { readonly type: 'control'; readonly control: ControlRecord }
+)
+
+/** One page of a listing; `nextCursor` is absent on the last. */
+export interface Page<T> {
+  readonly items: readonly T[]
+  readonly nextCursor?: string
+}
+
+/** The body of `POST …/controls`. */
+export interface ControlRequest {
+  readonly action: string
+  readonly taskId: string
+  readonly args?: Json
+  readonly ttlMs?: number
+  readonly lane?: 'queue' | 'latest'
+  readonly delivery?: 'atMostOnce' | 'atLeastOnce'
+}
+
+/** The body of `POST …/tasks`. */
+export interface TaskRequest {
+  readonly kind: string
+  readonly input?: Json
+  readonly taskId?: string
+}

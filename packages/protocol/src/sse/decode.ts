@@ -1,0 +1,227 @@
+/** Decodes an event stream (WHATWG HTML, "Server-sent events") from bytes, push-based and within bounds. */
+import {
+  SSE_BLOCK_BYTES_MAX,
+  SSE_BLOCK_LINES_MAX,
+  SSE_EVENT_BYTES_MAX,
+  SSE_LINE_BYTES_MAX,
+} from '../limits.ts'
+import { SseBlock } from './block.ts'
+import { LONG_LINE_BYTES_MIN, SseLines } from './lines.ts'
+import { SseLimitError } from './sse-error.ts'
+import type { SseLimits } from './sse-error.ts'
+import type { SseSink } from './sse-sink.ts'
+
+/** Decoder of one stream; make a new one for each connection. */
+export interface SseDecoder {
+  /**
+   * Reads the next bytes, split anywhere, and calls the sink for all that they complete. Keeps no reference to `chunk`.
+   * Not to be called from within the sink.
+   * @throws SseLimitError if the stream passed a bound (R-12). From then on every push throws the same error.
+   */
+  push(chunk: Uint8Array): void
+  /** Drops an incomplete last block. From then on nothing is delivered and bytes are ignored; the sink may call it too. */
+  end(): void
+}
+
+const LF = 0x0a
+const CR = 0x0d
+const BOM: Uint8Array = Uint8Array.of(0xef, 0xbb, 0xbf)
+
+/** Up to this size a plain loop costs less than the calls that make larger chunks cheap. */
+const SMALL_CHUNK_BYTES_MAX = 64
+const HELD_BYTES_MIN = 256
+/** Up to this size a held line and the lines behind it are copied together. */
+const JOINED_BYTES_MAX = 2_048
+
+/**
+ * Makes a decoder that calls `sink` for each event, comment and `retry`.
+ * Exact by the standard in all that a page can see, but reports at most `SSE_RETRY_MS_MAX` for `retry`.
+ * Time is linear in the input however it is split; memory is bounded by `limits` alone.
+ * @throws RangeError if a limit is not a positive integer.
+ */
+export function createSseDecoder(sink: SseSink, limits: Partial<SseLimits> = {}): SseDecoder {
+  return new ByteDecoder(sink, {
+    lineBytesMax: checked(limits.lineBytesMax, SSE_LINE_BYTES_MAX),
+    eventBytesMax: checked(limits.eventBytesMax, SSE_EVENT_BYTES_MAX),
+    blockBytesMax: checked(limits.blockBytesMax, SSE_BLOCK_BYTES_MAX),
+    blockLinesMax: checked(limits.blockLinesMax, SSE_BLOCK_LINES_MAX),
+  })
+}
+
+function checked(limit: number | undefined, byDefault: number): number {
+  const value = limit ?? byDefault
+  if (Number.isSafeInteger(value) && value > 0) return value
+  throw new RangeError(
+    `An SSE limit is ${value}; it must be a positive integer. Leave it out for its default, ${byDefault}.`,
+  )
+}
+
+/** Cuts chunks into runs of whole lines, and holds the incomplete line between them. */
+class ByteDecoder implements SseDecoder {
+  private readonly block: SseBlock
+  private readonly lines: SseLines
+  private readonly lineBytesMax: number
+  private ended = false
+  private failed = false
+  private failure: unknown
+  /** Bytes of the BOM seen at the start of the stream; -1 once its start is past. */
+  private bomBytes = 0
+  /** The last byte was a CR: an LF right behind it belongs to the same line end. */
+  private afterCr = false
+  /** The incomplete last line, in `held[0, heldLength)`, which always has room for one byte more. */
+  private held = new Uint8Array(HELD_BYTES_MIN)
+  private heldLength = 0
+
+  constructor(sink: SseSink, limits: SseLimits) {
+    this.block = new SseBlock(sink, limits)
+    this.lines = new SseLines(this.block, limits.lineBytesMax)
+    this.lineBytesMax = limits.lineBytesMax
+  }
+
+  push(chunk: Uint8Array): void {
+    if (this.failed) throw this.failure
+    if (this.ended) return
+    try {
+      const at = this.bomBytes === -1 ? 0 : this.skipBom(chunk)
+      if (chunk.length - at <= SMALL_CHUNK_BYTES_MAX) this.readSmallChunk(chunk, at)
+      else this.readChunk(chunk, at)
+    } catch (error) {
+      this.failed = true
+      this.failure = error
+      this.end()
+      throw error
+    }
+  }
+
+  end(): void {
+    this.ended = true
+    this.held = new Uint8Array(1)
+    this.heldLength = 0
+    this.block.close()
+  }
+
+  private skipBom(chunk: Uint8Array): number {
+    let at = 0
+    while (at < chunk.length && this.bomBytes < BOM.length && chunk[at] === BOM[this.bomBytes]) {
+      at += 1
+      this.bomBytes += 1
+    }
+    if (this.bomBytes === BOM.length) {
+      this.bomBytes = -1
+    } else if (at < chunk.length) {
+      // No BOM after all: what looked like one begins the first line.
+      this.hold(BOM, 0, this.bomBytes)
+      this.bomBytes = -1
+    }
+    return at
+  }
+
+  private readSmallChunk(chunk: Uint8Array, from: number): void {
+    for (let at = from; at < chunk.length && !this.ended; at += 1) {
+      const byte = chunk[at] as number
+      if (byte === LF) {
+        if (this.afterCr) this.afterCr = false
+        else this.readHeld()
+      } else if (byte === CR) {
+        this.afterCr = true
+        this.readHeld()
+      } else {
+        this.afterCr = false
+        this.held[this.heldLength] = byte
+        this.heldLength += 1
+        if (this.heldLength === this.held.length) this.growHeld(this.heldLength + 1)
+      }
+    }
+    if (this.heldLength > this.lineBytesMax) throw this.lineTooLong()
+  }
+
+  /** Reads a chunk of any size: ends the held line, reads all whole lines, holds the rest. */
+  private readChunk(chunk: Uint8Array, from: number): void {
+    let at = from
+    if (this.afterCr) {
+      this.afterCr = false
+      if (chunk[at] === LF) at += 1
+    }
+    const to = lastLineEnd(chunk, at) + 1
+    if (to <= at) {
+      this.hold(chunk, at, chunk.length)
+      return
+    }
+    if (this.heldLength > 0) at = this.readFromHeld(chunk, at, to)
+    if (at < to && !this.ended) this.lines.read(chunk, at, to)
+    if (this.ended) return
+    this.afterCr = to === chunk.length && chunk[to - 1] === CR
+    this.hold(chunk, to, chunk.length)
+  }
+
+  /** Reads the held line, which ends in `chunk[at, to)`, whole lines; returns where the next unread line begins. */
+  private readFromHeld(chunk: Uint8Array, at: number, to: number): number {
+    const end = firstLineEnd(chunk, at)
+    const length = this.heldLength + to - at
+    if (length <= JOINED_BYTES_MAX && this.heldLength + end - at < LONG_LINE_BYTES_MIN) {
+      // One text of all lines costs less than one for the held line and one for the others.
+      this.append(chunk, at, to)
+      this.heldLength = 0
+      this.lines.read(this.held.subarray(0, length), 0, length)
+      return to
+    }
+    this.hold(chunk, at, end)
+    this.readHeld()
+    return chunk[end] === CR && chunk[end + 1] === LF ? end + 2 : end + 1
+  }
+
+  private readHeld(): void {
+    const length = this.heldLength
+    if (length > this.lineBytesMax) throw this.lineTooLong()
+    this.heldLength = 0
+    if (length === 0) {
+      this.block.endBlock()
+    } else {
+      this.held[length] = LF
+      this.lines.readOne(this.held, length)
+    }
+  }
+
+  private hold(chunk: Uint8Array, from: number, to: number): void {
+    if (this.heldLength + to - from > this.lineBytesMax) throw this.lineTooLong()
+    if (from < to) this.append(chunk, from, to)
+  }
+
+  private append(chunk: Uint8Array, from: number, to: number): void {
+    const length = this.heldLength + to - from
+    if (length >= this.held.length) this.growHeld(length + 1)
+    this.held.set(from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to), this.heldLength)
+    this.heldLength = length
+  }
+
+  /** Doubles, so that a line's bytes are moved a constant number of times however it arrives. */
+  private growHeld(lengthMin: number): void {
+    const grown = new Uint8Array(Math.max(lengthMin, this.held.length * 2))
+    grown.set(this.held.subarray(0, this.heldLength))
+    this.held = grown
+  }
+
+  private lineTooLong(): SseLimitError {
+    return new SseLimitError('sse_line_too_long', this.lineBytesMax)
+  }
+}
+
+/** Index of the first LF or CR from `from`; there is one. */
+function firstLineEnd(chunk: Uint8Array, from: number): number {
+  const near = Math.min(from + SMALL_CHUNK_BYTES_MAX, chunk.length)
+  for (let at = from; at < near; at += 1) if (chunk[at] === LF || chunk[at] === CR) return at
+  const lf = chunk.indexOf(LF, near)
+  const end = lf === -1 ? chunk.length : lf
+  const cr = chunk.subarray(near, end).indexOf(CR)
+  return cr === -1 ? end : near + cr
+}
+
+/** Index of the last LF or CR from `from`, or -1. */
+function lastLineEnd(chunk: Uint8Array, from: number): number {
+  const lf = chunk.lastIndexOf(LF)
+  const start = Math.max(from, lf + 1)
+  if (chunk.indexOf(CR, start) === -1) return lf < from ? -1 : lf
+  let at = chunk.length - 1
+  while (chunk[at] !== CR) at -= 1
+  return at
+}

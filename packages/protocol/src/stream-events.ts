@@ -1,0 +1,97 @@
+/** The events of a stream as both ends mean them: typed on the way in, encoded and split on the way out (R-10 to R-13). */
+import { controlToJson, parseControls, type Control } from './controls.ts'
+import { integerField, isJsonObject, parseJson, stringField } from './json.ts'
+import {
+  CONTROLS_PER_MESSAGE_MAX,
+  JSON_DEPTH_MAX,
+  MESSAGE_CHARS_MAX,
+  RETRY_MS_MAX,
+  SSE_DATA_LINE_BYTES_MAX,
+} from './limits.ts'
+import { encodeSseComment, encodeSseEvent } from './sse/encode.ts'
+
+/** One thing that came down a stream. A comment is a `ping`: it proves life and asks for nothing. */
+export type DownlinkEvent =
+  | { readonly type: 'ping'; readonly comment: string }
+  | { readonly type: 'sync'; readonly reason: string }
+  | { readonly type: 'command'; readonly controls: readonly Control[] }
+  | { readonly type: 'drain'; readonly reconnectAfterMs: number }
+  | { readonly type: 'unknown'; readonly event: string; readonly data: string }
+
+/** A heartbeat's counter and the hub's wall clock, ms (R-11). */
+export interface Heartbeat {
+  readonly counter: number
+  readonly hubMs: number
+}
+
+/** The first bytes of every stream: `retry:` and `: connected hb=…`, exactly as originals expect them (R-10). */
+export function encodePreamble(heartbeatMs: number, retryMs: number): Uint8Array {
+  return new TextEncoder().encode(`retry: ${retryMs}\n: connected hb=${heartbeatMs}\n\n`)
+}
+
+/** `: hb n=COUNTER t=HUB_MS` (R-11). */
+export function encodeHeartbeat(heartbeat: Heartbeat): Uint8Array {
+  return encodeSseComment(`hb n=${heartbeat.counter} t=${heartbeat.hubMs}`)
+}
+
+/** `event: sync`: come and fetch. */
+export function encodeSync(reason: string): Uint8Array {
+  return encodeSseEvent({ event: 'sync', data: JSON.stringify({ reason }) })
+}
+
+/** `event: drain`: this stream will end; come back after `reconnectAfterMs`. Originals ignore it. */
+export function encodeDrain(reconnectAfterMs: number): Uint8Array {
+  return encodeSseEvent({ event: 'drain', data: JSON.stringify({ reconnectAfterMs }) })
+}
+
+/** `event: command` frames, split so that no line passes what an original reads (R-13). Each frame stands alone. */
+export function encodeCommands(controls: readonly Control[]): readonly Uint8Array[] {
+  const frames: Uint8Array[] = []
+  let parts: string[] = []
+  let bytes = 0
+  const flush = (): void => {
+    if (parts.length > 0)
+      frames.push(encodeSseEvent({ event: 'command', data: `{"controls":[${parts.join(',')}]}` }))
+    parts = []
+    bytes = 0
+  }
+  const frameBytesMax = SSE_DATA_LINE_BYTES_MAX - 'data: {"controls":[]}'.length
+  for (const control of controls) {
+    const part = JSON.stringify(controlToJson(control))
+    const partBytes = new TextEncoder().encode(part).length + 1
+    if (bytes + partBytes > frameBytesMax || parts.length === CONTROLS_PER_MESSAGE_MAX) flush()
+    parts.push(part)
+    bytes += partBytes
+  }
+  flush()
+  return frames
+}
+
+/** The event that a decoded SSE event means. Known names with unreadable data become `unknown`, and nothing is thrown (R-14). */
+export function downlinkEvent(event: string, data: string): DownlinkEvent {
+  const value =
+    event === 'sync' || event === 'command' || event === 'drain' ? parseJson(data, JSON_DEPTH_MAX) : undefined
+  // A `sync` asks for nothing that its data could change, so unreadable data must not swallow it.
+  if (event === 'sync') return { type: 'sync', reason: reasonOf(value) }
+  if (value === undefined || !isJsonObject(value)) return { type: 'unknown', event, data }
+  if (event === 'command') return { type: 'command', controls: parseControls(value) }
+  const reconnectAfterMs = integerField(value, 'reconnectAfterMs', 0, Number.MAX_SAFE_INTEGER) ?? 0
+  return { type: 'drain', reconnectAfterMs: Math.min(RETRY_MS_MAX, reconnectAfterMs) }
+}
+
+/** Counter and hub time of a heartbeat comment, or undefined for any other comment. */
+export function parseHeartbeat(comment: string): Heartbeat | undefined {
+  const match = /^hb n=(\d{1,15}) t=(\d{1,15})(?: |$)/.exec(comment)
+  return match === null ? undefined : { counter: Number(match[1]), hubMs: Number(match[2]) }
+}
+
+/** The heartbeat period that a preamble comment advertises, ms, or undefined for any other comment. */
+export function advertisedHeartbeatMs(comment: string): number | undefined {
+  const match = /^connected hb=(\d{1,9})\b/.exec(comment)
+  return match === null ? undefined : Number(match[1])
+}
+
+function reasonOf(value: ReturnType<typeof parseJson>): string {
+  if (value === undefined || !isJsonObject(value)) return ''
+  return stringField(value, 'reason', MESSAGE_CHARS_MAX) ?? ''
+}

@@ -1,0 +1,142 @@
+/** One seed: a hub, an agent, an operator; one of the two processes dies at the seed's step, and is started again. */
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { violations } from '../simulation/checker.ts'
+import { seededRandom } from '../simulation/scheduler.ts'
+import type { Effect } from '../simulation/sim-agent.ts'
+import { startChild, type Child } from './child.ts'
+import { ask, finalStates, issueControls, type HubAddress } from './operator.ts'
+
+/** Who is killed. */
+export type Victim = 'hub' | 'agent'
+
+/** The steps at which each can die. */
+export const KILL_STEPS: Readonly<Record<Victim, readonly string[]>> = {
+  hub: ['accepted', 'commit-sent', 'committed', 'replied', 'written'],
+  agent: ['received', 'journalled', 'applied', 'acknowledged'],
+}
+
+/** What one seed found. */
+export interface KillResult {
+  readonly seed: number
+  readonly victim: Victim
+  readonly step: string
+  readonly wasKilled: boolean
+  readonly accepted: number
+  readonly effects: number
+  readonly violations: readonly string[]
+}
+
+const AGENT_ID = 'agent-1'
+const CONTROLS = 40
+
+/** Runs one seed. @param mutant - `commit-before-reply` makes a hub that the checker must find out. */
+export async function runKill(victim: Victim, seed: number, mutant: string): Promise<KillResult> {
+  const random = seededRandom(seed * 2 + (victim === 'hub' ? 0 : 1))
+  const steps = KILL_STEPS[victim]
+  const step = steps[seed % steps.length] ?? ''
+  const kill = `${step}:${1 + Math.floor(random() * 12)}`
+  const directory = await mkdtemp(join(tmpdir(), 'downlink-kill-'))
+  const world = new KillWorld(directory, mutant)
+  try {
+    return await world.run(victim, seed, step, kill, random)
+  } finally {
+    await world[Symbol.asyncDispose]()
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
+class KillWorld implements AsyncDisposable {
+  readonly #directory: string
+  readonly #mutant: string
+  readonly #hub: HubAddress = { url: '', token: '' }
+  readonly #children: Child[] = []
+  #key = ''
+  #lives = 0
+  #killed = 0
+
+  constructor(directory: string, mutant: string) {
+    this.#directory = directory
+    this.#mutant = mutant
+  }
+
+  async run(
+    victim: Victim,
+    seed: number,
+    step: string,
+    kill: string,
+    random: () => number,
+  ): Promise<KillResult> {
+    await this.#startHub(victim === 'hub' ? kill : undefined)
+    const { json } = await ask(this.#hub, 'POST', 'api/v1/enrollment-keys', { uses: 5 })
+    this.#key = (json as { key: string }).key
+    await this.#startAgent(victim === 'agent' ? kill : undefined).ready.catch(() => undefined)
+    const issued = await issueControls(this.#hub, AGENT_ID, CONTROLS, random)
+    const accepted = await finalStates(this.#hub, issued)
+    const effects = await this.#effects()
+    return {
+      seed,
+      victim,
+      step,
+      wasKilled: this.#killed > 0,
+      accepted: accepted.length,
+      effects: effects.length,
+      violations: violations({ accepted, effects, memoryLost: false, historyLost: false }),
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const children = this.#children.splice(0)
+    await Promise.all(children.map((child) => child[Symbol.asyncDispose]()))
+  }
+
+  async #startHub(kill?: string): Promise<void> {
+    const port = this.#hub.url === '' ? '0' : new URL(this.#hub.url).port
+    const args = ['--directory', this.#directory, '--port', port, '--mutant', this.#mutant]
+    const child = startChild('./hub-process.ts', kill === undefined ? args : [...args, '--kill', kill])
+    this.#watch(child, () => this.#startHub())
+    const { url, token } = await child.ready
+    this.#hub.url = String(url)
+    this.#hub.token = String(token)
+  }
+
+  #startAgent(kill?: string): Child {
+    const args = [
+      '--directory',
+      this.#directory,
+      '--hub',
+      this.#hub.url,
+      '--agent',
+      AGENT_ID,
+      '--key',
+      this.#key,
+    ]
+    const life = ['--life', String(this.#lives++)]
+    const child = startChild('./agent-process.ts', [
+      ...args,
+      ...life,
+      ...(kill === undefined ? [] : ['--kill', kill]),
+    ])
+    this.#watch(child, () => Promise.resolve(this.#startAgent()))
+    return child
+  }
+
+  /** Starts a killed child again; a child that ends in any other way is the test's own fault and stays down. */
+  #watch(child: Child, again: () => Promise<unknown>): void {
+    this.#children.push(child)
+    void child.ended.then((how) => {
+      if (how !== 'SIGKILL' || !this.#children.includes(child)) return
+      this.#killed++
+      again().catch((error: unknown) => console.error(error))
+    })
+  }
+
+  async #effects(): Promise<readonly Effect[]> {
+    const text = await readFile(join(this.#directory, 'effects.jsonl'), 'utf8').catch(() => '')
+    return text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as Effect)
+  }
+}

@@ -1,0 +1,73 @@
+/** `npm run check`: what must hold before every commit, in under a minute. */
+
+import './node-version.js'
+import { LOCK_REMEDY, lockFaultsOf } from './check-lock.ts'
+import { RANK_REMEDY, rankFaultsOf } from './check-ranks.ts'
+import { sourceFaultsOf } from './check-sources.ts'
+import type { Counts } from './counts.ts'
+import { formatCounts, NO_TESTS, sumCounts } from './counts.ts'
+import type { CommandResult } from './run-command.ts'
+import { ROOT, runCommand } from './run-command.ts'
+import { runSteps } from './run-steps.ts'
+import type { Step } from './run-steps.ts'
+import { runVitest } from './run-vitest.ts'
+
+/** Steps that run side by side: the types and the linter each keep about one core busy. */
+const LANES = 2
+
+const STATIC_STEPS: readonly Step[] = [
+  {
+    name: 'types',
+    remedy: 'Correct the types; npm run watch shows them while you edit.',
+    run: () => runCommand('tsc', ['-b']),
+  },
+  {
+    name: 'lint',
+    remedy: 'Correct the lines; each rule is explained in .oxlintrc.json or at the address it prints.',
+    run: () => runCommand('oxlint', ['--type-aware', '--max-warnings', '0']),
+  },
+  {
+    name: 'format',
+    remedy: 'Run npm run format.',
+    run: () => runCommand('oxfmt', ['--check', '.']),
+  },
+  {
+    name: 'sources',
+    remedy: 'Correct the lines; the rules are in scripts/check-sources.ts.',
+    run: () => resultOf(sourceFaultsOf(ROOT)),
+  },
+  { name: 'ranks', remedy: RANK_REMEDY, run: () => resultOf(rankFaultsOf(ROOT)) },
+  { name: 'lock', remedy: LOCK_REMEDY, run: () => resultOf(lockFaultsOf(ROOT)) },
+]
+
+/**
+ * Runs every step and prints their results; the tests only if `testsAnyway` or if all before them is well.
+ * @returns the numbers of tests; a step that failed counts as one more failure
+ */
+export async function check(testsAnyway: boolean): Promise<Counts> {
+  const failed = await runSteps(STATIC_STEPS, LANES)
+  const steps: Counts = { ...NO_TESTS, failed: failed.length }
+  if (failed.length > 0 && !testsAnyway) return steps
+  let tests = NO_TESTS
+  const testStep: Step = {
+    name: 'tests',
+    remedy: 'Run one file again by npx vitest run FILE.',
+    run: async () => {
+      const result = await runVitest('fast', false)
+      tests = result.counts
+      return result
+    },
+  }
+  await runSteps([testStep], 1)
+  return sumCounts([steps, tests])
+}
+
+function resultOf(faults: readonly string[]): CommandResult {
+  return { ok: faults.length === 0, output: faults.join('\n') }
+}
+
+if (import.meta.main) {
+  const counts = await check(false)
+  console.log(formatCounts(counts))
+  if (counts.failed > 0) process.exitCode = 1
+}

@@ -1,0 +1,45 @@
+/** How the tests run: `fast` in `npm run check`, `fault` (real sockets, kills) and `e2e` (the command) in `npm test`. */
+
+import { defineConfig } from 'vitest/config'
+
+const lintFixtures = 'scripts/lint-fixtures/**'
+
+export default defineConfig({
+  ssr: { resolve: { conditions: ['@downlink/source'] } },
+  test: {
+    // Processes, because some tests start worker threads and signal handlers of their own.
+    pool: 'forks',
+    maxWorkers: 2,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'fast',
+          include: ['packages/*/src/**/*.test.ts', 'scripts/**/*.test.ts'],
+          exclude: ['**/*.fault.test.ts', lintFixtures],
+          testTimeout: 20_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'fault',
+          include: ['packages/*/src/**/*.fault.test.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'e2e',
+          include: ['e2e/**/*.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          // Each of them starts several processes and waits for what they print.
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+})
