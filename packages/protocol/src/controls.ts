@@ -9,7 +9,13 @@ import {
   type Json,
   type JsonObject,
 } from './json.ts'
-import { ACTION_CHARS_MAX, CONTROLS_PER_MESSAGE_MAX, CONTROL_TTL_MS_MAX, ID_CHARS_MAX } from './limits.ts'
+import {
+  ACTION_CHARS_MAX,
+  CONTROLS_PER_MESSAGE_MAX,
+  CONTROL_TTL_MS_MAX,
+  ID_CHARS_MAX,
+  REVISION_MAX,
+} from './limits.ts'
 
 /** When a control was issued, relative to the others of its agent: a higher epoch wins, then a higher n. */
 export interface Revision {
@@ -116,8 +122,8 @@ export function parseControl(value: Json): Control | undefined {
   const taskId = stringField(value, 'taskId', ID_CHARS_MAX)
   if (action === undefined || taskId === undefined || !isAction(action)) return undefined
   const controlId = stringField(value, 'controlId', 2 * ID_CHARS_MAX)
-  const epoch = integerField(value, 'epoch', 0, Number.MAX_SAFE_INTEGER)
-  const revision = integerField(value, 'revision', 0, Number.MAX_SAFE_INTEGER)
+  const epoch = integerField(value, 'epoch', 0, REVISION_MAX)
+  const revision = integerField(value, 'revision', 0, REVISION_MAX)
   const ttlMs = integerField(value, 'ttlMs', 0, CONTROL_TTL_MS_MAX)
   const delivery = field(value, 'delivery')
   const sig = stringField(value, 'sig', 1_024)

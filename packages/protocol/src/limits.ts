@@ -33,6 +33,8 @@ export const TASK_INPUT_BYTES_MAX = 65_536
 export const MESSAGE_CHARS_MAX = 1_024
 /** Nesting of JSON that is accepted anywhere; deeper is refused before it is walked by recursion. */
 export const JSON_DEPTH_MAX = 64
+/** Highest epoch or revision that is believed: it leaves both ends room to count on without losing a bit of a double. */
+export const REVISION_MAX = 1_125_899_906_842_624
 /** Tasks in one sync's report; the rest are ignored, so that one sync has bounded cost. */
 export const TASKS_PER_SYNC_MAX = 1_000
 /** Outcomes, receipts or local decisions in one sync; the agent sends the rest in the next one. */

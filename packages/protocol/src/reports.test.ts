@@ -109,10 +109,20 @@ describe('given a sync request', () => {
   })
 
   test('a log that is too long > is cut in lines and in length', () => {
-    const lines = [...Array.from({ length: 600 }, () => 'x'.repeat(5_000)), 5]
-    const log = request({ tasks: [{ taskId: 't', log: { nextLine: 601, lines } }] }).tasks[0]?.log
+    const lines = ['oldest', 5, ...Array.from({ length: 600 }, () => 'x'.repeat(5_000))]
+    const log = request({ tasks: [{ taskId: 't', log: { nextLine: 602, lines } }] }).tasks[0]?.log
     expect(log?.lines).toHaveLength(limits.TASK_LOG_LINES_MAX)
     expect(log?.lines[0]).toHaveLength(limits.TASK_LOG_LINE_BYTES_MAX)
+  })
+
+  test('a revision beyond belief > is not taken in, or it would stand above all that follows', () => {
+    const outcome = { controlId: 'a~1', epoch: 1, revision: 1, state: 'stale', local: false }
+    const highWater = { epoch: limits.REVISION_MAX + 1, revision: 1 }
+    expect(request({ outcomes: [{ ...outcome, highWater }] }).outcomes).toEqual([])
+    expect(
+      request({ outcomes: [{ ...outcome, highWater: { epoch: limits.REVISION_MAX, revision: 1 } }] })
+        .outcomes,
+    ).toHaveLength(1)
   })
 
   test('labels > are cut in number, and `__proto__` is a plain name', () => {
@@ -233,7 +243,8 @@ describe('given a sync reply', () => {
   })
 })
 
-const revision = fc.record({ epoch: fc.maxSafeNat(), revision: fc.maxSafeNat() })
+const count = fc.maxSafeNat().map((value) => Math.min(value, limits.REVISION_MAX))
+const revision = fc.record({ epoch: count, revision: count })
 const word = fc.string({ minLength: 1, maxLength: 40 })
 const outcome = fc
   .tuple(word, revision, revision, fc.constantFrom('applied', 'failed', 'stale'), fc.boolean())

@@ -211,7 +211,10 @@ function parseLog(value: Json | undefined): TaskLogTail | undefined {
   const object = value as JsonObject
   const nextLine = integerField(object, 'nextLine', 0, Number.MAX_SAFE_INTEGER)
   if (nextLine === undefined) return undefined
-  const lines = arrayField(object, 'lines', limits.TASK_LOG_LINES_MAX)
+  const all = field(object, 'lines')
+  const lines = (Array.isArray(all) ? (all as readonly Json[]) : [])
+    // The newest are the ones that somebody looks for.
+    .slice(-limits.TASK_LOG_LINES_MAX)
     .filter((line) => typeof line === 'string')
     .map((line) => line.slice(0, limits.TASK_LOG_LINE_BYTES_MAX))
   return { nextLine, lines }
@@ -264,8 +267,8 @@ function parseHeartbeatEcho(value: Json | undefined): HeartbeatEcho | undefined 
 
 function parseRevision(value: Json): Revision | undefined {
   if (!isJsonObject(value)) return undefined
-  const epoch = integerField(value, 'epoch', 0, Number.MAX_SAFE_INTEGER)
-  const revision = integerField(value, 'revision', 0, Number.MAX_SAFE_INTEGER)
+  const epoch = integerField(value, 'epoch', 0, limits.REVISION_MAX)
+  const revision = integerField(value, 'revision', 0, limits.REVISION_MAX)
   return epoch === undefined || revision === undefined ? undefined : { epoch, revision }
 }
 

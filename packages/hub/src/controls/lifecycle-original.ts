@@ -18,9 +18,14 @@ const MISSING_SYNCS = 2
 export function observeOriginal(draft: MailboxDraft, request: SyncRequest, beganServiceMs: number): void {
   const statuses = new Map(request.tasks.map((task) => [task.taskId, task.status]))
   for (const entry of draft.mailbox.open) {
-    const write = draft.writeOf(entry)
-    if (write === undefined || beganServiceMs < write.firstServiceMs) continue
     const status = statuses.get(entry.taskId)
+    const write = draft.writeOf(entry)
+    // A sync that began in the very millisecond of the write may have begun before it.
+    if (write === undefined || beganServiceMs <= write.firstServiceMs) {
+      // Whatever the hub counted in an earlier life, the row of absences is broken.
+      if (status !== undefined && isActive(status)) resetMissing(draft, entry)
+      continue
+    }
     if (entry.action === 'resume') {
       if (status !== undefined && status !== 'paused' && isActive(status)) confirm(draft, entry)
     } else if (entry.action === 'cancel' || entry.action === 'pause') {
@@ -80,6 +85,11 @@ function observeEnd(draft: MailboxDraft, entry: ControlEntry, status: string | u
     draft.replaceTask({ ...task, state: cancelled ? 'cancelled' : 'gone', changedAtMs: draft.time.wallMs })
   }
   confirm(draft, entry)
+}
+
+function resetMissing(draft: MailboxDraft, entry: ControlEntry): void {
+  if (entry.missingSyncs !== undefined && entry.missingSyncs > 0)
+    draft.replaceOpen({ ...entry, missingSyncs: 0 })
 }
 
 /** Absence counts as cancelled only if a cancel had been handed out. */

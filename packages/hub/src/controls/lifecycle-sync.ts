@@ -138,7 +138,7 @@ function takeInOutcome(draft: MailboxDraft, outcome: OutcomeReport): void {
       // A verb of the application's own shows in no task state: the agent's word is all there is to observe.
       ...(settled.state === 'applied' && isVerb ? { observed: stamp } : {}),
     })
-  } else if (entry.mayHaveApplied && entry.lateOutcome === undefined) {
+  } else if (isNoLongerHandedOut(entry) && entry.lateOutcome === undefined) {
     const late: ControlEntry = { ...entry, lateOutcome: settled }
     draft.replaceSettled(late)
     draft.logControl('control.late', late)
@@ -166,9 +166,9 @@ function takeInStale(
     epoch: Math.max(epoch, draft.time.epoch, lostHistory ? highWater.epoch + 1 : 0),
     revision: laterRevision(highWater, { epoch, revision }).revision,
   }
-  if (entry.delivery === 'atMostOnce' && draft.mayBeWritten(entry)) {
+  if (entry.delivery === 'atMostOnce' && entry.hubBoot !== draft.time.hubBoot) {
     if (lostHistory) draft.set(last)
-    // The agent forgets an id once it is acknowledged, so only a hub that lost that can see this: issued again, it could be applied twice.
+    // The agent forgets an id once it is acknowledged. A hub that was restored may have lost that, and would apply it twice.
     draft.settle(entry, {
       state: 'failed',
       code: 'history_lost',
@@ -188,6 +188,10 @@ function takeInStale(
     draft.replaceOpen(again)
     draft.logControl('control.reissued', again)
   }
+}
+
+function isNoLongerHandedOut(entry: ControlEntry): boolean {
+  return entry.outcome.state === 'superseded' || entry.outcome.state === 'expired'
 }
 
 function takeInDecision(draft: MailboxDraft, decision: DecisionReport): void {

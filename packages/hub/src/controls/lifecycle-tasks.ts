@@ -137,7 +137,9 @@ function withState(
 function dropOldFinishedTasks(draft: MailboxDraft): void {
   const over = draft.mailbox.tasks.filter((task) => isTerminalStatus(task.state) || task.state === 'gone')
   if (over.length <= limits.FINISHED_TASKS_MAX) return
-  const oldestFirst = over.toSorted((a, b) => a.changedAtMs - b.changedAtMs)
+  // A task that an original paused is gone and may be resumed, for which its input is needed: it goes last.
+  const isGone = (task: TaskEntry): number => (task.state === 'gone' ? 1 : 0)
+  const oldestFirst = over.toSorted((a, b) => isGone(a) - isGone(b) || a.changedAtMs - b.changedAtMs)
   const dropped = new Set(
     oldestFirst.slice(0, over.length - limits.FINISHED_TASKS_MAX).map((task) => task.taskId),
   )
