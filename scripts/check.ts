@@ -1,6 +1,7 @@
 /** `npm run check`: what must hold before every commit, in under a minute. */
 
 import './node-version.js'
+import { DOCS_REMEDY, docsFaultsOf } from './check-docs.ts'
 import { LOCK_REMEDY, lockFaultsOf } from './check-lock.ts'
 import { RANK_REMEDY, rankFaultsOf } from './check-ranks.ts'
 import { sourceFaultsOf } from './check-sources.ts'
@@ -37,6 +38,7 @@ const STATIC_STEPS: readonly Step[] = [
     run: () => resultOf(sourceFaultsOf(ROOT)),
   },
   { name: 'ranks', remedy: RANK_REMEDY, run: () => resultOf(rankFaultsOf(ROOT)) },
+  { name: 'docs', remedy: DOCS_REMEDY, run: () => resultOf(docsFaultsOf(ROOT)) },
   { name: 'lock', remedy: LOCK_REMEDY, run: () => resultOf(lockFaultsOf(ROOT)) },
 ]
 

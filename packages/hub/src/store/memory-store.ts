@@ -1,5 +1,5 @@
 /** A store that keeps everything in memory and forgets it at the end: for tests, simulations and trying things out. */
-import type { Clock } from '@downlink/protocol'
+import { systemClock, type Clock } from '@downlink/protocol'
 import { historyEntryOf } from './commit-batch.ts'
 import type { CommitBackend, CommitBatch, CommitReply, HistoryRow, StoredDocument } from './commit-batch.ts'
 import { createServiceTime, epochFloor } from './service-time.ts'
@@ -8,7 +8,8 @@ import type { Bucket, Change, PageRequest, Store, StoredHistoryEntry } from './s
 
 /** Options of {@link createMemoryStore}. */
 export interface MemoryStoreOptions {
-  readonly clock: Clock
+  /** @defaultValue the clock of this machine */
+  readonly clock?: Clock
   /**
    * The epoch of the store.
    * @defaultValue the seconds of the wall clock
@@ -17,7 +18,7 @@ export interface MemoryStoreOptions {
 }
 
 /** A store in memory. It commits in microtasks only, so that a simulation is repeatable. */
-export function createMemoryStore(options: MemoryStoreOptions): Store {
+export function createMemoryStore(options: MemoryStoreOptions = {}): Store {
   return new MemoryStore(options)
 }
 
@@ -27,7 +28,7 @@ class MemoryStore implements Store {
   readonly #rows = new MemoryRows()
   readonly #documents = new StagedDocuments(this.#rows)
 
-  constructor({ clock, epoch }: MemoryStoreOptions) {
+  constructor({ clock = systemClock, epoch }: MemoryStoreOptions) {
     this.epoch = epoch ?? epochFloor(clock)
     this.serviceMs = createServiceTime(clock, 0)
   }

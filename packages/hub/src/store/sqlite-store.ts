@@ -1,5 +1,5 @@
 /** The store on an embedded SQLite database: what the hub keeps, in one file of its data directory. */
-import { limits } from '@downlink/protocol'
+import { limits, systemClock } from '@downlink/protocol'
 import type { Clock, Timer } from '@downlink/protocol'
 import { historyEntryOf } from './commit-batch.ts'
 import { createServiceTime, epochFloor } from './service-time.ts'
@@ -13,7 +13,8 @@ import type { Bucket, Change, PageRequest, Store, StoredHistoryEntry } from './s
 export interface SqliteStoreOptions {
   /** Path of the database. It is created, for its owner only, in a directory that exists. */
   readonly file: string
-  readonly clock: Clock
+  /** @defaultValue the clock of this machine */
+  readonly clock?: Clock
   /**
    * Bytes to which the database may grow, its log apart; past it updates are refused `store_unavailable`.
    * @defaultValue what the disk holds
@@ -31,7 +32,7 @@ export interface SqliteStoreOptions {
  * @throws StoreError `store_unavailable`: in use, not writable, of another program, or written by a newer Downlink.
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
-  const { file, clock, fileBytesMax, logger } = options
+  const { file, clock = systemClock, fileBytesMax, logger } = options
   const { connection, opened } = await connectSqlite(
     {
       file,
@@ -43,20 +44,22 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
     clock,
     () => logger?.warn({ file }, 'The database thread had ended; it is started again.'),
   )
-  return new SqliteStore(options, connection, opened)
+  return new SqliteStore({ ...options, clock }, connection, opened)
 }
+
+type ClockedOptions = SqliteStoreOptions & { readonly clock: Clock }
 
 class SqliteStore implements Store {
   readonly epoch: number
   readonly serviceMs: () => number
-  readonly #options: SqliteStoreOptions
+  readonly #options: ClockedOptions
   readonly #connection: SqliteConnection
   readonly #documents: StagedDocuments
   #recordTimer: Timer
   #recordedAtMs: number
   #closing: Promise<void> | undefined
 
-  constructor(options: SqliteStoreOptions, connection: SqliteConnection, opened: Opened) {
+  constructor(options: ClockedOptions, connection: SqliteConnection, opened: Opened) {
     this.epoch = opened.epoch
     this.serviceMs = createServiceTime(options.clock, opened.serviceMs)
     this.#options = options

@@ -4,7 +4,7 @@ import { isStateVerb } from '@downlink/protocol'
 import { fsyncSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { armKillPoint, parseKillPoint, stepField } from './kill-point.ts'
+import { armKillPoint, endWithParent, parseKillPoint, stepField } from './kill-point.ts'
 
 const { values } = parseArgs({
   options: {
@@ -16,6 +16,7 @@ const { values } = parseArgs({
     kill: { type: 'string' },
   },
 })
+endWithParent()
 const point = parseKillPoint(values.kill)
 if (point !== undefined) armKillPoint(point, { 'downlink:agent:control': stepField })
 

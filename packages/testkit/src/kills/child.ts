@@ -15,7 +15,8 @@ export function startChild(file: string, args: readonly string[]): Child {
   const child: ChildProcess = spawn(
     process.execPath,
     ['--conditions=@downlink/source', new URL(file, import.meta.url).pathname, ...args],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
+    // The pipe on its standard input ends with this process, and the child with it.
+    { stdio: ['pipe', 'pipe', 'pipe'] },
   )
   let errors = ''
   child.stderr?.on('data', (chunk: Buffer) => {

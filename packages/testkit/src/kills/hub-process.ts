@@ -5,7 +5,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { writeBehind } from './write-behind.ts'
-import { armKillPoint, parseKillPoint, stepField } from './kill-point.ts'
+import { armKillPoint, endWithParent, parseKillPoint, stepField } from './kill-point.ts'
 
 const { values } = parseArgs({
   options: {
@@ -16,6 +16,7 @@ const { values } = parseArgs({
   },
 })
 const { directory = '.' } = values
+endWithParent()
 const point = parseKillPoint(values.kill)
 if (point !== undefined) {
   armKillPoint(point, {

@@ -34,3 +34,8 @@ export function stepField(message: unknown): string | undefined {
   if (typeof message !== 'object' || message === null || !('step' in message)) return undefined
   return typeof message.step === 'string' ? message.step : undefined
 }
+
+/** Ends this process when the one that started it is gone, however that ended. */
+export function endWithParent(): void {
+  process.stdin.on('close', () => process.exit(0)).resume()
+}

@@ -41,6 +41,9 @@ export async function runKill(victim: Victim, seed: number, mutant: string): Pro
   const world = new KillWorld(directory, mutant)
   try {
     return await world.run(victim, seed, step, kill, random)
+  } catch (error) {
+    const violation = `error: ${error instanceof Error ? error.message : String(error)}`
+    return { seed, victim, step, wasKilled: true, accepted: 0, effects: 0, violations: [violation] }
   } finally {
     await world[Symbol.asyncDispose]()
     await rm(directory, { recursive: true, force: true })

@@ -1,0 +1,52 @@
+/** Checks that the documents are true where a program can tell: links lead somewhere, and every cited rule exists. */
+
+import { existsSync, globSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+
+export const DOCS_REMEDY = 'Correct the link or the rule id; rules stand in PROTOCOL.md as **R-NN**.'
+
+/** The relative links of a document that lead nowhere. */
+export function brokenLinks(text: string, exists: (target: string) => boolean): readonly string[] {
+  const targets = Array.from(text.matchAll(/\]\(([^)\s]+)\)/g), ([, target = '']) => target)
+  return targets.filter((target) => {
+    if (/^[a-z]+:/.test(target)) return false
+    const [path = '', anchor] = target.split('#')
+    return path !== '' ? !exists(path) : !headingAnchors(text).has(anchor ?? '')
+  })
+}
+
+/** The rule ids that `text` cites and `protocol` does not define. */
+export function unknownRules(text: string, protocol: string): readonly string[] {
+  const defined = new Set(Array.from(protocol.matchAll(/^\*\*(R-\d+)/gm), ([, id]) => id))
+  const cited = new Set(Array.from(text.matchAll(/\bR-\d+\b/g), ([id]) => id))
+  return [...cited].filter((id) => !defined.has(id))
+}
+
+export function docsFaultsOf(root: string): readonly string[] {
+  const read = (path: string): string => readFileSync(join(root, path), 'utf8')
+  const documents = globSync(['*.md', 'docs/**/*.md', 'vectors/**/*.md'], { cwd: root })
+  const sources = globSync(['packages/*/src/**/*.ts', 'e2e/**/*.ts'], { cwd: root })
+  const protocol = read('PROTOCOL.md')
+  return [
+    ...documents.flatMap((path) =>
+      brokenLinks(read(path), (target) => existsSync(join(root, dirname(path), target))).map(
+        (target) => `${path}: the link to ${target} leads nowhere`,
+      ),
+    ),
+    ...[...documents, ...sources].flatMap((path) =>
+      unknownRules(read(path), protocol).map((id) => `${path}: ${id} is not in PROTOCOL.md`),
+    ),
+  ].toSorted()
+}
+
+/** As the usual renderers make them: lower case, punctuation dropped, spaces to hyphens. */
+function headingAnchors(text: string): ReadonlySet<string> {
+  return new Set(
+    Array.from(text.matchAll(/^#+ (.+)$/gm), ([, heading = '']) =>
+      heading
+        .toLowerCase()
+        .replace(/[^\w\- ]/g, '')
+        .replaceAll(' ', '-'),
+    ),
+  )
+}
