@@ -1,10 +1,13 @@
 /** An agent as a process of its own, to be killed. Every control that takes effect becomes a line of an append-only log. */
 import { createAgent, enroll, fileCredential, type Control } from '@downlink/agent'
-import { isStateVerb } from '@downlink/protocol'
+import { delay, DownlinkError, isStateVerb, systemClock } from '@downlink/protocol'
 import { fsyncSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { armKillPoint, endWithParent, parseKillPoint, stepField } from './kill-point.ts'
+
+const ENROLL_TRIES = 50
+const ENROLL_PAUSE_MS = 100
 
 const { values } = parseArgs({
   options: {
@@ -23,7 +26,21 @@ if (point !== undefined) armKillPoint(point, { 'downlink:agent:control': stepFie
 const effects = openSync(join(values.directory, 'effects.jsonl'), 'a')
 const credential = fileCredential(join(values.directory, 'credential'))
 if ((await credential.read()) === undefined) {
-  await enroll({ hub: values.hub, enrollmentKey: values.key ?? '', agentId: values.agent, credential })
+  const exchange = {
+    enrollmentKey: values.key ?? '',
+    agentId: values.agent,
+    exchangeId: `exchange-${values.agent}`,
+  }
+  for (let left = ENROLL_TRIES; ; left--) {
+    try {
+      await enroll({ hub: values.hub, ...exchange, credential })
+      break
+    } catch (error) {
+      // The hub may die under the exchange; the same one again burns nothing (R-63).
+      if (left === 0 || (error instanceof DownlinkError && error.retry === 'never')) throw error
+      await delay(systemClock, ENROLL_PAUSE_MS)
+    }
+  }
 }
 const agent = createAgent({
   hubs: [values.hub],

@@ -8,6 +8,8 @@ export interface Child extends AsyncDisposable {
   readonly ready: Promise<Readonly<Record<string, unknown>>>
   /** Resolves to the signal or status with which it ended. */
   readonly ended: Promise<string>
+  /** The last that it wrote to standard error. */
+  complaint(): string
 }
 
 /** Starts a TypeScript file of this folder with the same Node and conditions. */
@@ -38,6 +40,7 @@ export function startChild(file: string, args: readonly string[]): Child {
   return {
     ready,
     ended,
+    complaint: () => errors,
     async [Symbol.asyncDispose]() {
       if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
       await ended

@@ -56,6 +56,7 @@ class KillWorld implements AsyncDisposable {
   readonly #hub: HubAddress = { url: '', token: '' }
   readonly #children: Child[] = []
   #key = ''
+  readonly #faults: string[] = []
   #lives = 0
   #killed = 0
 
@@ -85,7 +86,10 @@ class KillWorld implements AsyncDisposable {
       wasKilled: this.#killed > 0,
       accepted: accepted.length,
       effects: effects.length,
-      violations: violations({ accepted, effects, memoryLost: false, historyLost: false }),
+      violations: [
+        ...this.#faults,
+        ...violations({ accepted, effects, memoryLost: false, historyLost: false }),
+      ],
     }
   }
 
@@ -129,7 +133,11 @@ class KillWorld implements AsyncDisposable {
   #watch(child: Child, again: () => Promise<unknown>): void {
     this.#children.push(child)
     void child.ended.then((how) => {
-      if (how !== 'SIGKILL' || !this.#children.includes(child)) return
+      if (!this.#children.includes(child)) return
+      if (how !== 'SIGKILL') {
+        this.#faults.push(`error: a process ended by itself (${how}): ${child.complaint()}`)
+        return
+      }
       this.#killed++
       again().catch((error: unknown) => console.error(error))
     })
