@@ -2,7 +2,7 @@
 import type { Logger } from './logger.ts'
 import type { AgentEvent } from './options.ts'
 
-type Listener = (event: AgentEvent) => void
+type Listener = (event: AgentEvent) => unknown
 
 /** Hands out events to listeners; keeps none. */
 export class AgentEvents {
@@ -21,9 +21,8 @@ export class AgentEvents {
     const isWanted = (event: AgentEvent): event is Extract<AgentEvent, { type: K }> => event.type === type
     const entry = {
       type,
-      call: (event: AgentEvent): void => {
-        if (isWanted(event)) listener(event)
-      },
+      // It may be an async function, whose failure must not end the daemon either.
+      call: (event: AgentEvent): unknown => (isWanted(event) ? listener(event) : undefined),
     }
     const remove = (): void => {
       this.#listeners.delete(entry)
@@ -37,16 +36,23 @@ export class AgentEvents {
   }
 
   emit(event: AgentEvent): void {
+    const failed = (error: unknown): void =>
+      this.log('error', { error }, `a listener of ${event.type} events threw`)
     for (const { call } of this.#listeners) {
       try {
-        call(event)
+        const returned = call(event)
+        if (returned instanceof Promise) returned.catch(failed)
       } catch (error) {
-        this.log('error', { error }, `a listener of ${event.type} events threw`)
+        failed(error)
       }
     }
   }
 
   log(level: keyof Logger, fields: object, message: string): void {
-    this.#logger[level](fields, message)
+    try {
+      this.#logger[level](fields, message)
+    } catch {
+      // There is nobody left to tell.
+    }
   }
 }

@@ -17,6 +17,9 @@ const REMEDIES: Readonly<Record<string, string>> = {
     'The hub is not on TLS. Use https, or set `allowPlainHttp` if you accept that the key can be read.',
 }
 
+const JOURNAL_REMEDY =
+  'The journal cannot be written, so no control is decided. Free disk space, or mend the state directory.'
+
 /** Collects what is known and says it in one value. */
 export class StatusBoard {
   readonly #hub: URL
@@ -24,6 +27,7 @@ export class StatusBoard {
   #streamOpen = false
   #syncWorks = false
   #blockedBy: string | undefined
+  #journalWorks = true
   #current: AgentStatus
 
   constructor(hub: URL, onChange: (status: AgentStatus) => void) {
@@ -57,8 +61,16 @@ export class StatusBoard {
     this.#update()
   }
 
+  /** Whether the last decision could be kept. */
+  journal(works: boolean): void {
+    if (works === this.#journalWorks) return
+    this.#journalWorks = works
+    this.#update()
+  }
+
   #update(): void {
-    const remedy = this.#blockedBy === undefined ? undefined : REMEDIES[this.#blockedBy]
+    const refusal = this.#blockedBy === undefined ? undefined : REMEDIES[this.#blockedBy]
+    const remedy = refusal ?? (this.#journalWorks ? undefined : JOURNAL_REMEDY)
     const next: AgentStatus = {
       standing: remedy === undefined ? 'ok' : 'blocked',
       downlink: this.#streamOpen ? 'sse' : this.#syncWorks ? 'timer' : 'offline',

@@ -1,37 +1,29 @@
 /** The agent: puts the downlink, the sync loop, the ledger and the tasks together. */
 import {
   DownlinkError,
-  isAgentId,
   limits,
-  parseToken,
   systemClock,
   systemRandom,
   type Clock,
-  type Control,
-  type ControlState,
   type DownlinkEvent,
   type Random,
   type StateVerb,
 } from '@downlink/protocol'
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { AgentEvents } from './agent-events.ts'
+import { openAgentParts, type AgentParts } from './agent-parts.ts'
 import { StatusBoard } from './agent-status.ts'
-import { createBoot } from './boot.ts'
-import { createAgentClient, type AgentClient } from './client.ts'
 import type { EventStream } from './connection/event-stream.ts'
 import { runDownlink } from './connection/supervisor.ts'
-import { ControlLoop } from './controls/control-loop.ts'
-import { createMemoryJournal, openJournal, type Journal } from './controls/journal.ts'
-import type { Outcome } from './controls/ledger-records.ts'
-import type { Ledger } from './controls/ledger.ts'
+import type { Journal } from './controls/journal.ts'
+import { PatientJournal } from './controls/patient-journal.ts'
 import { silentLogger } from './logger.ts'
 import type { AgentEvent, AgentOptions, AgentStatus } from './options.ts'
-import { SyncExchange } from './sync/exchange.ts'
-import { SyncLoop } from './sync/loop.ts'
 import type { TaskExecutor } from './tasks/executor.ts'
 import { createHandlerExecutor } from './tasks/handler-executor.ts'
 import { TaskRuntime } from './tasks/runtime.ts'
 import type { TrackedTask } from './tasks/tracked-run.ts'
+import { waitAtMost } from './wait-at-most.ts'
 
 const CONCURRENCY_DEFAULT = 4
 
@@ -72,14 +64,6 @@ export function createAgent(options: AgentOptions): Agent {
   return new DownlinkAgent(options)
 }
 
-/** What exists while the agent runs. */
-interface Running {
-  readonly client: AgentClient
-  readonly journal: Journal
-  readonly controls: ControlLoop
-  readonly sync: SyncLoop
-}
-
 class DownlinkAgent implements Agent {
   readonly #options: AgentOptions
   readonly #clock: Clock
@@ -87,12 +71,13 @@ class DownlinkAgent implements Agent {
   readonly #events: AgentEvents
   readonly #board: StatusBoard
   readonly #runtime: TaskRuntime
+  readonly #patientJournal: PatientJournal
   readonly #stopped = new AbortController()
   /** Settles when `run` has opened the journal; what a tracked task wants kept before waits for it. */
-  readonly #journal = Promise.withResolvers<Journal>()
-  #ledger: Ledger | undefined
+  readonly #journalOpened = Promise.withResolvers<Journal>()
+  #journal: Journal | undefined
   #finished: Promise<{ reason: 'stopped' }> | undefined
-  #running: Running | undefined
+  #running: AgentParts | undefined
   #stream: EventStream | undefined
 
   constructor(options: AgentOptions) {
@@ -109,15 +94,19 @@ class DownlinkAgent implements Agent {
     this.#random = options.random ?? systemRandom
     this.#events = new AgentEvents(options.logger ?? silentLogger)
     this.#board = new StatusBoard(new URL(hub), (status) => this.#events.emit({ type: 'status', status }))
-    this.#journal.promise.catch(() => undefined)
+    this.#journalOpened.promise.catch(() => undefined)
+    const keep: Journal['append'] = async (records) => (await this.#journalOpened.promise).append(records)
+    const onTrouble = (error: unknown, message: string): void => this.#events.log('error', { error }, message)
+    this.#patientJournal = new PatientJournal({ append: keep, clock: this.#clock, onTrouble })
     this.#runtime = new TaskRuntime({
       executors: this.#executors(),
       concurrency,
       clock: this.#clock,
-      intendedState: (taskId) => this.#ledger?.intendedState(taskId) ?? 'running',
-      keep: async (records) => (await this.#journal.promise).append(records),
+      intendedState: (taskId) => this.#journal?.ledger.intendedState(taskId) ?? 'running',
+      keep,
+      patientJournal: this.#patientJournal,
       onChange: () => this.syncNow(),
-      onTrouble: (error, message) => this.#events.log('error', { error }, message),
+      onTrouble,
     })
   }
 
@@ -136,7 +125,11 @@ class DownlinkAgent implements Agent {
   }
 
   async decide(taskId: string, action: StateVerb): Promise<void> {
-    const outcome = await this.#controls().decideLocally(taskId, action, `local~${randomUUID()}`)
+    if (this.#running === undefined) {
+      throw new DownlinkError('not_running', 'A decision needs a running agent; call run first.')
+    }
+    const decisionId = `local~${randomUUID()}`
+    const outcome = await this.#running.controls.decideLocally(taskId, action, decisionId)
     if (outcome.state === 'failed') throw new DownlinkError(outcome.code, outcome.message)
   }
 
@@ -162,24 +155,58 @@ class DownlinkAgent implements Agent {
   }
 
   async #run(signal: AbortSignal): Promise<{ reason: 'stopped' }> {
-    const running = await this.#start()
-    this.#running = running
-    const { client, controls, journal, sync } = running
+    const parts = await this.#open()
+    const { controls, journal } = parts
     try {
-      await this.#runtime.restore(journal.ledger.state.tasks.values())
-      await controls.recover()
-      await Promise.all([this.#followStream(client, sync, signal), sync.run(signal)])
+      // A sync of an agent that does not say what it holds would tell the hub that it is gone.
+      if (!signal.aborted) {
+        this.#running = parts
+        this.#runtime.restore(journal.ledger.state.tasks.values())
+        controls.recover()
+        await this.#converse(parts, signal)
+      }
     } finally {
-      await controls.idle()
-      await this.#runtime.stop()
-      await sync.last()
-      await client.close()
-      await journal[Symbol.asyncDispose]()
+      await this.#stop(parts)
     }
     return { reason: 'stopped' }
   }
 
-  #followStream(client: AgentClient, sync: SyncLoop, signal: AbortSignal): Promise<void> {
+  async #open(): Promise<AgentParts> {
+    try {
+      const parts = await openAgentParts({
+        options: this.#options,
+        clock: this.#clock,
+        random: this.#random,
+        events: this.#events,
+        board: this.#board,
+        runtime: this.#runtime,
+        patientJournal: this.#patientJournal,
+        lastHeartbeat: () => this.#stream?.lastHeartbeat,
+      })
+      this.#journal = parts.journal
+      this.#journalOpened.resolve(parts.journal)
+      return parts
+    } catch (error) {
+      this.#patientJournal.stop()
+      this.#journalOpened.reject(error)
+      await this.#runtime.stop()
+      throw error
+    }
+  }
+
+  /** Follows the stream and syncs until `signal` aborts; if one of them breaks, the other ends with it. */
+  async #converse(parts: AgentParts, signal: AbortSignal): Promise<void> {
+    const broken = new AbortController()
+    const either = AbortSignal.any([signal, broken.signal])
+    const ends = await Promise.allSettled(
+      [this.#followStream(parts, either), parts.sync.run(either)].map((work) =>
+        work.finally(() => broken.abort()),
+      ),
+    )
+    for (const end of ends) if (end.status === 'rejected') throw end.reason as unknown
+  }
+
+  #followStream({ client, controls, sync }: AgentParts, signal: AbortSignal): Promise<void> {
     const { livenessMsMin } = this.#options
     return runDownlink({
       client,
@@ -191,98 +218,39 @@ class DownlinkAgent implements Agent {
       onStatus: (status) => this.#board.connection(status),
       onStream: (stream) => {
         this.#stream = stream
+        controls.streamOpened()
+        sync.hubIsBack()
       },
       ...(livenessMsMin === undefined ? {} : { livenessMsMin }),
     })
   }
 
-  async #start(): Promise<Running> {
-    try {
-      const key = await this.#options.credential.read()
-      const agentId = this.#identify(key)
-      const journal = await this.#openJournal()
-      const client = createAgentClient({
-        hub: this.#board.status.hub,
-        credential: () => key,
-        boot: createBoot(randomBytes),
-        clock: this.#clock,
-        allowPlainHttp: this.#options.allowPlainHttp ?? false,
-        journalId: () => journal.ledger.journalId,
-      })
-      this.#ledger = journal.ledger
-      this.#journal.resolve(journal)
-      return { client, journal, ...this.#assemble(agentId, client, journal) }
-    } catch (error) {
-      this.#journal.reject(error)
-      throw error
-    }
+  #onStreamEvent(event: DownlinkEvent): void {
+    if (this.#running === undefined || this.#stream === undefined) return
+    const { controls } = this.#running
+    controls.frame(this.#stream.heartbeatMs)
+    if (event.type === 'command') controls.deliver(event.controls, { kind: 'push' })
   }
 
-  #identify(key: string | undefined): string {
-    if (key === undefined) {
-      throw new DownlinkError(
-        'no_credential',
-        'The agent has no credential yet; enroll it with an enrollment key first.',
+  /** Each step within its bound, whatever the one before came to. */
+  async #stop({ client, controls, exchange, journal, sync }: AgentParts): Promise<void> {
+    const hasStarted = this.#running !== undefined
+    controls.stop()
+    exchange.stop()
+    const isIdle = await waitAtMost(this.#clock, limits.STOP_CONTROLS_MS_MAX, controls.idle())
+    if (!isIdle) {
+      this.#events.log(
+        'warn',
+        {},
+        `a control is still being applied ${limits.STOP_CONTROLS_MS_MAX} ms after the stop; it settles as interrupted, unless it is applied again`,
       )
     }
-    const agentId = this.#options.agentId ?? parseToken('agent', key)?.owner
-    if (isAgentId(agentId)) return agentId
-    throw new DownlinkError(
-      'no_agent_id',
-      'This credential names no agent; set `agentId` in the options of createAgent.',
-    )
-  }
-
-  async #openJournal(): Promise<Journal> {
-    const { stateDirectory } = this.#options
-    if (stateDirectory === undefined) return createMemoryJournal()
-    const journal = await openJournal(stateDirectory, this.#clock)
-    if (journal.wasLost) {
-      this.#events.log('warn', {}, 'the journal was damaged and put aside; earlier decisions are forgotten')
-    }
-    return journal
-  }
-
-  #assemble(agentId: string, client: AgentClient, journal: Journal): Pick<Running, 'controls' | 'sync'> {
-    const runtime = this.#runtime
-    const { name, version, labels, onControl } = this.#options
-    const controls = new ControlLoop({
-      journal,
-      runtime,
-      ...(onControl === undefined
-        ? {}
-        : { decideElsewhere: async (control: Control) => outcomeOf(await onControl(control)) }),
-      onOutcome: (control, outcome) => this.#tellOutcome(control, outcome),
-      onSyncWanted: () => sync.want(),
-      onTrouble: (error, message) => this.#events.log('error', { error }, message),
-    })
-    const exchange = new SyncExchange({
-      agentId,
-      about: {
-        ...(name === undefined ? {} : { name }),
-        ...(version === undefined ? {} : { version }),
-        ...(labels === undefined ? {} : { labels }),
-      },
-      clock: this.#clock,
-      journal,
-      runtime,
-      controls,
-      lastHeartbeat: () => this.#stream?.lastHeartbeat,
-      onUpgrade: (to) => this.#events.emit({ type: 'upgrade', version: to }),
-    })
-    const sync = new SyncLoop({
-      clock: this.#clock,
-      random: this.#random,
-      prepare: () => exchange.prepare(),
-      send: (request, signal) => client.sync(request, { signal }),
-      takeIn: (reply, request) => exchange.takeIn(reply, request),
-      onSuccess: () => this.#board.syncAnswered(),
-      onFailure: (error) => {
-        this.#board.syncFailed(error)
-        this.#events.log('warn', { error }, 'a sync failed; it is tried again')
-      },
-    })
-    return { controls, sync }
+    await this.#runtime.stop()
+    if (hasStarted) await sync.last()
+    this.#running = undefined
+    this.#patientJournal.stop()
+    await client.close()
+    await journal[Symbol.asyncDispose]()
   }
 
   #executors(): ReadonlyMap<string, TaskExecutor> {
@@ -295,26 +263,4 @@ class DownlinkAgent implements Agent {
       ]),
     )
   }
-
-  #onStreamEvent(event: DownlinkEvent): void {
-    if (event.type === 'command') this.#running?.controls.deliver(event.controls, { kind: 'push' })
-  }
-
-  #tellOutcome(control: Control, outcome: Outcome): void {
-    const state: ControlState =
-      outcome.state === 'applied' ? { state: 'applied', confirmedBy: 'agent' } : outcome
-    this.#events.emit({ type: 'control', control, outcome: state })
-  }
-
-  #controls(): ControlLoop {
-    if (this.#running !== undefined) return this.#running.controls
-    throw new DownlinkError('not_running', 'A decision needs a running agent; call run first.')
-  }
-}
-
-/** What the application's word means for the ledger: anything but a failure says that it is applied. */
-function outcomeOf(state: ControlState | undefined | void): Outcome {
-  return state?.state === 'failed'
-    ? { state: 'failed', code: state.code, message: state.message }
-    : { state: 'applied' }
 }

@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, open, rename, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { syncDirectory } from './sync-directory.ts'
 
 /** Keeps one key. */
 export interface Credential {
@@ -36,19 +37,14 @@ export function fileCredential(path: string): Credential {
     async write(key) {
       await mkdir(dirname(file), { recursive: true, mode: 0o700 })
       const temporary = `${file}.${randomUUID().slice(0, 8)}.new`
-      const handle = await open(temporary, 'wx', 0o600)
       try {
-        await handle.writeFile(`${key}\n`)
-        await handle.sync()
-      } finally {
-        await handle.close()
-      }
-      try {
+        await writeSynced(temporary, `${key}\n`)
         await rename(temporary, file)
       } catch (error) {
         await rm(temporary, { force: true })
         throw error
       }
+      await syncDirectory(dirname(file))
     },
     async wipe() {
       try {
@@ -73,6 +69,16 @@ export function memoryCredential(key?: string): Credential {
       current = undefined
       return Promise.resolve()
     },
+  }
+}
+
+async function writeSynced(path: string, text: string): Promise<void> {
+  const handle = await open(path, 'wx', 0o600)
+  try {
+    await handle.writeFile(text)
+    await handle.sync()
+  } finally {
+    await handle.close()
   }
 }
 

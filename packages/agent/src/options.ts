@@ -34,8 +34,9 @@ export interface AgentOptions {
   readonly stateDirectory?: string
   readonly logger?: Logger
   /**
-   * Decides controls of tasks that neither `tasks` started nor `track` made known. Undefined as result means applied;
-   * an error fails the control. Called once per control, unless a crash interrupted it (R-28).
+   * Decides controls of tasks that neither `tasks` started nor `track` made known, and verbs that those do not have.
+   * Undefined as result means applied; an error fails the control. Called once per control, unless a crash interrupted
+   * it (R-28); a server of the original wire hands out cancel and pause with every sync until they show (R-40).
    */
   readonly onControl?: (
     control: Control,
@@ -52,7 +53,7 @@ export interface AgentOptions {
 
 /** How an agent stands. */
 export interface AgentStatus {
-  /** `blocked`: the hub refuses it; it stays up and tries again. */
+  /** `blocked`: the hub refuses it, or its journal cannot be written; it stays up and tries again. */
   readonly standing: 'ok' | 'blocked'
   /** `timer`: no stream is open, syncs go on at their pace. `offline`: neither works. */
   readonly downlink: 'sse' | 'timer' | 'offline'

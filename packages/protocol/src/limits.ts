@@ -58,8 +58,8 @@ export const LIVENESS_MS_MIN = 5_000
 export const LIVENESS_MS_MAX = 120_000
 /** Time for a JSON request from dialling to the last byte of the reply, ms; originals give up after 30 s. */
 export const REQUEST_MS_MAX = 30_000
-/** Time for name look-up, TCP and TLS of one connection, ms: a dropped SYN must not cost a whole request's time. */
-export const CONNECT_MS_MAX = 10_000
+/** Time for name look-up, TCP, a proxy and TLS of one connection, ms: a dropped SYN fails over within seconds; SYNs are sent again after 1 s and 3 s. */
+export const CONNECT_MS_MAX = 5_000
 /** Time for `deregister`, ms: it is the last thing that an agent does. */
 export const DEREGISTER_MS_MAX = 5_000
 /** Bounds of the reconnect delay, ms: the ceiling of the first try's jitter, and of any later one's. */
@@ -93,14 +93,55 @@ export const ERROR_BODY_BYTES_MAX = 1_024
 export const ERROR_BODY_MS_MAX = 5_000
 /** Bytes of a reply's headers. */
 export const RESPONSE_HEADER_BYTES_MAX = 16_384
+/** Headers of one reply, repeated ones each by themselves. */
+export const RESPONSE_HEADERS_MAX = 128
+/** Interim (1xx) replies before a reply: each one costs an agent more than it costs the server. */
+export const INTERIM_REPLIES_MAX = 8
+/** Bytes on the wire from a request, or from one frame of a stream, to the next frame: a block at `SSE_BLOCK_BYTES_MAX` in chunks of one byte fits. */
+export const RAW_BYTES_WITHOUT_FRAME_MAX = 16_777_216
+/** Mirrors of a hub: one call may try them all. */
+export const MIRRORS_MAX = 8
+/** Shortest share of a call's time that one of several mirrors gets, ms: as long as a connection may take. */
+export const MIRROR_TRY_MS_MIN = 5_000
+/** Bounds of the time on another mirror before the first one is tried again, ms; it doubles with each try that fails. */
+export const MIRROR_HOME_MS_MIN = 60_000
+export const MIRROR_HOME_MS_MAX = 900_000
+/** Time for a `wake` from dialling to the reply, ms: longer than it is held (`WAKE_HOLD_MS_MAX`), by a slow connect. */
+export const WAKE_MS_MAX = 35_000
+/** A `wake` that was held so long, ms, is asked again at once, whatever ended it; a shorter one only after `WAKE_REST_MS`, or a server that holds none would be asked in a tight loop. */
+export const WAKE_HELD_MS = 10_000
+export const WAKE_REST_MS = 2_000
+/** Bounds of the rest after a `wake` that was answered true, ms: until a sync was answered it would be true again. */
+export const WAKE_AGAIN_MS_MIN = 100
+export const WAKE_AGAIN_MS_MAX = 1_000
+/** Failures of the stream in a row after which an agent falls back to `wake`; those where nobody was reached do not count. */
+export const STREAM_FAILURES_MAX = 3
+/** Bounds of the time between two probes of the stream by an agent that uses `wake`, ms; it doubles with each that fails. */
+export const PROBE_MS_MIN = 30_000
+export const PROBE_MS_MAX = 300_000
+/** A probed stream is taken back once it has brought frames on time for so many heartbeat periods. */
+export const PROBE_HEARTBEATS = 3
+/** A frame is late after so many heartbeat periods. */
+export const LATE_HEARTBEATS = 1.5
 /** Controls that are being applied or whose outcome the hub has not acknowledged; past it new ones wait at the hub. */
 export const LEDGER_CONTROLS_MAX = 4_096
 /** Lanes whose high-water mark is kept after their task ended; the oldest go first. */
 export const LEDGER_LANES_MAX = 8_192
 /** A lane's high-water mark outlives its task by this time, ms (R-26). */
 export const LANE_RETENTION_MS = 86_400_000
-/** Bytes of the journal at which it is rewritten from the state. */
+/** Bytes of the journal at which it is rewritten from the state; more only if the state itself is large. */
 export const JOURNAL_BYTES_MAX = 4_194_304
+/** Wait before a control that the journal could not take is asked of the hub again, ms: a full disk must not make a storm. */
+export const JOURNAL_ASK_AGAIN_MS = 5_000
+/** Ended tasks whose id is remembered once the hub knows their end, so that a late control learns that it is too late. */
+export const DROPPED_TASKS_MAX = 1_024
+/** Nesting of a task's result; inside a sync it must stay within `JSON_DEPTH_MAX`, or the hub would refuse every sync. */
+export const TASK_RESULT_DEPTH_MAX = 56
+/** Bytes of outcomes as JSON in one sync, and bytes of its body kept free for who the agent is: all stays within `AGENT_BODY_BYTES_MAX`. */
+export const SYNC_OUTCOMES_BYTES_MAX = 262_144
+export const SYNC_ENVELOPE_BYTES = 65_536
+/** Longest that a stopping agent waits for controls that are being applied, ms: a verb of the application may never return. */
+export const STOP_CONTROLS_MS_MAX = 2_000
 /** Tasks that an agent holds at once, running or finished and not yet acknowledged. */
 export const AGENT_TASKS_MAX = 1_000
 /** Lines and bytes of a task's log that are kept. */
@@ -178,6 +219,41 @@ export const REQUEST_HEADERS_MS_MAX = 10_000
 export const REQUEST_RECEIVE_MS_MAX = 30_000
 /** Bytes of a request's headers: a token, a few of ours, and what proxies add. */
 export const REQUEST_HEADER_BYTES_MAX = 16_384
+/** How often slow senders are looked for, ms: Node's own 30 s would let each hold its socket for so much longer. */
+export const CONNECTIONS_CHECK_MS = 1_000
+/** Time to receive a request's body once its headers are here, ms, on a server of one's own too. */
+export const REQUEST_BODY_MS_MAX = 20_000
+/** Time for a reader to take a whole reply, ms: one that stands still holds the reply in memory. */
+export const REPLY_SEND_MS_MAX = 30_000
+/** Header fields of one request: proxies add a dozen; thousands of tiny ones cost more than their bytes. */
+export const REQUEST_HEADERS_MAX = 100
+/** Requests of one connection that wait for the one before them; past it the connection is cut. */
+export const PIPELINED_REQUESTS_MAX = 8
+/** Open connections of one hub's server; past it new ones are closed at once: every agent needs one or two. */
+export const CONNECTIONS_MAX = 65_536
+/** Requests per second of one agent and of one operator's token, unless the hub is told otherwise; past it 429. */
+export const AGENT_REQUESTS_PER_S = 50
+export const OPERATOR_REQUESTS_PER_S = 1_000
+/** Most that a hub may be told to allow. */
+export const REQUESTS_PER_S_MAX = 1_000_000
+/** Seconds' worth of requests that may come at once after a rest: a page that opens, an agent that reconnects. */
+export const REQUESTS_BURST_S = 4
+/** Failed authentications of one address: at once, and per second after that; past it 429 instead of 401. */
+export const AUTH_FAILURES_BURST = 60
+export const AUTH_FAILURES_PER_S = 1
+/** Addresses whose failures are remembered; the longest known go first. */
+export const AUTH_FAILURE_ADDRESSES_MAX = 4_096
+/** Longest time that a `wake` is held, ms: below the 30 s at which originals and proxies give up (R-50). */
+export const WAKE_HOLD_MS_MAX = 28_000
+/** Shortest, for tests, ms. */
+export const WAKE_HOLD_MS_MIN = 10
+/** Polls held at once by one hub, one per agent; past it 503 `too_many_waiters`. */
+export const WAKE_POLLS_MAX = 20_000
+/** An original is told `wake: true` at most once in this time, ms: it asks again at once, whatever its sync brought. */
+export const ORIGINAL_WAKE_MS = 1_000
+/** Streams or polls of one original agent that later ones take the place of within so many ms; past it 503: two copies fight. */
+export const ORIGINAL_DISPLACEMENTS_MAX = 5
+export const ORIGINAL_DISPLACEMENTS_MS = 60_000
 /** Time a connection may idle between requests, ms: longer than the idle time-out of common load balancers (60 s). */
 export const KEEP_ALIVE_MS = 75_000
 /** First reconnection time that the preamble asks for, ms; originals come back after 2 s whatever it says. */

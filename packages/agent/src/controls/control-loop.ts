@@ -4,23 +4,32 @@ import {
   isStateVerb,
   laneOf,
   limits,
+  type Clock,
   type Control,
   type Delivery,
   type IssuedControl,
   type StateVerb,
+  type Timer,
 } from '@downlink/protocol'
 import { channel } from 'node:diagnostics_channel'
+import { failureOf } from '../failure.ts'
 import type { TaskRuntime } from '../tasks/runtime.ts'
 import type { Journal } from './journal.ts'
 import type { Outcome } from './ledger-records.ts'
 import type { LedgerReport } from './ledger.ts'
+import type { PatientJournal } from './patient-journal.ts'
+import { PushGate, type Moment } from './push-gate.ts'
+import { UnansweredDecisions } from './unanswered-decisions.ts'
 
 /** Published at every step of a control, as `{ step, controlId }`; for tests that kill the process there, and for tracing. */
 const controlChannel = channel('downlink:agent:control')
 
 /** What the control loop needs from the rest of the agent. */
 export interface ControlLoopOptions {
-  readonly journal: Journal
+  readonly clock: Clock
+  readonly journal: Pick<Journal, 'ledger' | 'append'>
+  /** Keeps what has happened already. */
+  readonly patientJournal: PatientJournal
   readonly runtime: TaskRuntime
   /** Decides controls of tasks that the runtime does not hold; undefined if the application has no such tasks. */
   readonly decideElsewhere?: (control: Control) => Promise<Outcome>
@@ -39,47 +48,85 @@ export type ControlSource =
 /** Decides controls. Its methods return at once; {@link ControlLoop.idle} waits for what is under way. */
 export class ControlLoop {
   readonly #options: ControlLoopOptions
-  readonly #lanes = new Map<string, Promise<void>>()
+  readonly #gate: PushGate
+  /** By task and lane: settles, and never rejects, when its last work is done. */
+  readonly #lanes = new Map<string, Promise<unknown>>()
   /** Waiting or being applied; a control that is pushed again meanwhile does not queue again. */
   readonly #underWay = new Set<string>()
-  /** Local decisions that a server without revisions has not yet answered: until then it may still speak of before (R-29). */
-  readonly #unanswered = new Map<string, { readonly action: StateVerb; readonly sinceCounter: number }>()
+  #unissuedUnderWay = 0
+  readonly #unanswered = new UnansweredDecisions()
   #startedSyncs = 0
+  #isStopping = false
+  #askAgain: Timer | undefined
 
   constructor(options: ControlLoopOptions) {
     this.#options = options
+    this.#gate = new PushGate(options.clock)
   }
 
   /** Takes in controls in their order; what is no good is ignored by rule (R-14, R-25). */
   deliver(controls: readonly Control[], source: ControlSource): void {
+    if (source.kind === 'push' && !this.#gate.isOpen) return
+    const counter = source.kind === 'sync' ? source.counter : undefined
     for (const control of controls) {
-      if (isIssued(control)) this.#deliverIssued(control, source)
-      else if (this.#acceptsUnissued(control, source))
-        void this.#inLane(control.taskId, laneOf(control.action), () => this.#applyUnissued(control))
+      if (this.#isStopping) return
+      if (source.kind === 'push' && !this.#isDecidableNow(control)) {
+        this.#options.onSyncWanted('unknown_task')
+      } else if (isIssued(control)) this.#deliverIssued(control, source)
+      else if (this.#unanswered.accepts(control, counter)) this.#deliverUnissued(control)
     }
   }
 
-  /** Decides what a crash interrupted: establishes states again, fails what may have been applied (R-28). */
-  async recover(): Promise<void> {
+  /** A stream has opened. */
+  streamOpened(): void {
+    this.#gate.streamOpened()
+  }
+
+  /** A frame came down a stream with heartbeats of that period; call it before the frame's controls are delivered. */
+  frame(heartbeatMs: number): void {
+    this.#gate.frame(heartbeatMs, this.#startedSyncs)
+    if (!this.#gate.isOpen) this.#options.onSyncWanted('standstill')
+  }
+
+  /**
+   * Begins to decide what a crash interrupted: establishes states again, fails what may have been applied (R-28).
+   * Later controls of a lane wait for that, others do not: a verb of the application may take its time.
+   */
+  recover(): void {
     const { journal } = this.#options
     for (const item of journal.ledger.interrupted()) {
-      if (item.kind === 'fail') await journal.append([item.record])
-      else void this.#inLane(item.control.taskId, item.control.lane, () => this.#applyAgain(item.control))
+      if (item.kind === 'apply') {
+        const { control } = item
+        this.#deliverInLane(control, () => this.#applyAgain(control))
+      } else if (item.record.type === 'outcome') {
+        const { controlId, outcome } = item.record
+        void this.#keepOutcome(controlId, outcome)
+      }
     }
-    await this.idle()
   }
 
-  /** A pause, resume or cancel made on this machine: journalled with what it rests on, then applied (R-29). */
-  async decideLocally(taskId: string, action: StateVerb, decisionId: string): Promise<Outcome> {
-    const { journal, runtime } = this.#options
-    let outcome: Outcome = { state: 'applied' }
-    await this.#inLane(taskId, 'state', async () => {
+  /**
+   * A pause, resume or cancel made on this machine: journalled with what it rests on, then applied (R-29).
+   * What the task refuses at once is not journalled.
+   * @throws DownlinkError `journal_unavailable`; then nothing was decided.
+   */
+  decideLocally(taskId: string, action: StateVerb, decisionId: string): Promise<Outcome> {
+    const { journal, runtime, patientJournal, onSyncWanted } = this.#options
+    return this.#inLane(taskId, 'state', async () => {
+      const answer = this.#isElsewhere(taskId) ? undefined : runtime.answerAtOnce(taskId, action)
+      if (answer !== undefined) return answer
+      const before = journal.ledger.intendedState(taskId)
       await journal.append([journal.ledger.decideLocally(taskId, action, decisionId)])
-      this.#unanswered.set(taskId, { action, sinceCounter: this.#startedSyncs })
-      outcome = await runtime.apply(taskId, action, null)
+      this.#unanswered.add(taskId, action, this.#startedSyncs)
+      const outcome = await this.#apply({ action, taskId, args: null })
+      // A sync that began while it was being applied may not have shown its effect.
+      this.#unanswered.add(taskId, action, this.#startedSyncs)
+      if (outcome.state === 'failed') {
+        await patientJournal.keep([{ type: 'intended', taskId, state: before }], `that ${action} failed`)
+      }
+      onSyncWanted('decision')
+      return outcome
     })
-    this.#options.onSyncWanted('decision')
-    return outcome
   }
 
   /** A sync begins; returns its number. */
@@ -89,9 +136,8 @@ export class ControlLoop {
 
   /** The sync `counter` was answered: the server knows of every local decision made before it began. */
   syncAnswered(counter: number): void {
-    for (const [taskId, { sinceCounter }] of this.#unanswered) {
-      if (counter > sinceCounter) this.#unanswered.delete(taskId)
-    }
+    this.#gate.syncAnswered(counter)
+    this.#unanswered.syncAnswered(counter)
   }
 
   /** The hub has what this report said. */
@@ -105,23 +151,56 @@ export class ControlLoop {
     while (this.#lanes.size > 0) await Promise.all(this.#lanes.values())
   }
 
-  #deliverIssued(control: IssuedControl, source: ControlSource): void {
-    const { controlId } = control
-    if (this.#underWay.has(controlId) || this.#underWay.size >= limits.LEDGER_CONTROLS_MAX) return
-    const isHeld = this.#options.runtime.has(control.taskId) || this.#options.decideElsewhere !== undefined
-    // The task may be one that only the next sync brings; that sync hands out the control again.
-    if (!isHeld && source.kind === 'push') {
-      this.#options.onSyncWanted('unknown_task')
-      return
-    }
-    this.#underWay.add(controlId)
-    void this.#inLane(control.taskId, control.lane, () => this.#decide(control)).finally(() =>
-      this.#underWay.delete(controlId),
-    )
+  /** Begins nothing more; what is under way goes on. What was not journalled is handed out to the next start. */
+  stop(): void {
+    this.#isStopping = true
+    this.#askAgain?.cancel()
   }
 
-  async #decide(control: IssuedControl): Promise<void> {
+  /** A push may be about a task that only the next sync brings; that sync hands out the control again. */
+  #isDecidableNow({ taskId }: Control): boolean {
+    const { runtime, decideElsewhere } = this.#options
+    return runtime.has(taskId) || (decideElsewhere !== undefined && !runtime.takesTasks)
+  }
+
+  #deliverIssued(control: IssuedControl, source: ControlSource): void {
+    const { controlId } = control
+    if (this.#underWay.has(controlId) || this.#isFull) return
+    this.#underWay.add(controlId)
+    const arrived = source.kind === 'push' ? this.#gate.now() : undefined
+    this.#deliverInLane(control, async () => {
+      try {
+        await this.#decide(control, arrived)
+      } finally {
+        this.#underWay.delete(controlId)
+      }
+    })
+  }
+
+  #deliverUnissued(control: Control): void {
+    if (this.#isFull) return
+    this.#unissuedUnderWay++
+    this.#deliverInLane(control, async () => {
+      try {
+        // Nothing is journalled: whatever still holds, such a server hands out again in every sync (R-40).
+        if (!this.#isStopping) this.#options.onOutcome(control, await this.#apply(control))
+      } finally {
+        this.#unissuedUnderWay--
+      }
+    })
+  }
+
+  get #isFull(): boolean {
+    return this.#underWay.size + this.#unissuedUnderWay >= limits.LEDGER_CONTROLS_MAX
+  }
+
+  async #decide(control: IssuedControl, pushedAt: Moment | undefined): Promise<void> {
     const { journal, onSyncWanted } = this.#options
+    if (this.#isStopping) return
+    if (pushedAt !== undefined && this.#gate.isTooOld(pushedAt)) {
+      onSyncWanted('standstill')
+      return
+    }
     publish('received', control.controlId)
     const verdict = journal.ledger.judge(control, this.#deliveryOf(control))
     if (verdict.kind !== 'accept') {
@@ -137,7 +216,8 @@ export class ControlLoop {
     const outcome = await this.#apply(control)
     // It may have been applied before the crash, so a refusal now is not the whole truth.
     const isRefusal =
-      outcome.state === 'failed' && ['already_finished', 'task_unknown'].includes(outcome.code)
+      outcome.state === 'failed' &&
+      ['already_finished', 'task_unknown', 'task_cancelling'].includes(outcome.code)
     const said: Outcome = isRefusal
       ? {
           state: 'failed',
@@ -150,32 +230,40 @@ export class ControlLoop {
 
   async #applyAndKeep(control: IssuedControl, outcome: Outcome): Promise<void> {
     publish('applied', control.controlId)
-    await this.#options.journal.append([{ type: 'outcome', controlId: control.controlId, outcome }])
-    this.#options.onOutcome(control, outcome)
-    this.#options.onSyncWanted('outcome')
+    if (await this.#keepOutcome(control.controlId, outcome)) this.#options.onOutcome(control, outcome)
   }
 
-  async #applyUnissued(control: Control): Promise<void> {
-    this.#options.onOutcome(control, await this.#apply(control))
-    this.#options.onSyncWanted('outcome')
+  async #keepOutcome(controlId: string, outcome: Outcome): Promise<boolean> {
+    const { patientJournal, onSyncWanted } = this.#options
+    const isKept = await patientJournal.keep(
+      [{ type: 'outcome', controlId, outcome }],
+      `the outcome of control ${controlId}`,
+    )
+    if (isKept) onSyncWanted('outcome')
+    return isKept
   }
 
-  #apply(control: Control): Promise<Outcome> {
+  /** Never rejects: whatever the application throws is the outcome. */
+  async #apply(control: Control): Promise<Outcome> {
     const { runtime, decideElsewhere } = this.#options
-    if (!runtime.has(control.taskId) && decideElsewhere !== undefined) return decideElsewhere(control)
-    const isUnknownVerb =
-      runtime.has(control.taskId) &&
-      !isStateVerb(control.action) &&
-      runtime.deliveryOf(control.taskId, control.action) === undefined
-    if (isUnknownVerb) {
-      if (decideElsewhere !== undefined) return decideElsewhere(control)
-      return Promise.resolve({
-        state: 'failed',
-        code: 'unsupported',
-        message: `Task ${control.taskId} has no verb ${control.action}.`,
-      })
+    const { taskId, action, args } = control
+    const isOwnVerb = isStateVerb(action) || runtime.deliveryOf(taskId, action) !== undefined
+    if (decideElsewhere !== undefined && (this.#isElsewhere(taskId) || (runtime.has(taskId) && !isOwnVerb))) {
+      try {
+        return await decideElsewhere(control)
+      } catch (error) {
+        return { state: 'failed', ...failureOf(error, 'verb_failed') }
+      }
     }
-    return runtime.apply(control.taskId, control.action, control.args)
+    if (runtime.has(taskId) && !isOwnVerb) {
+      return { state: 'failed', code: 'unsupported', message: `Task ${taskId} has no verb ${action}.` }
+    }
+    return runtime.apply(taskId, action, args)
+  }
+
+  /** Whether the application answers for the task; for one that the runtime has held it does not. */
+  #isElsewhere(taskId: string): boolean {
+    return this.#options.decideElsewhere !== undefined && !this.#options.runtime.hasHeld(taskId)
   }
 
   #deliveryOf(control: IssuedControl): Delivery {
@@ -183,26 +271,31 @@ export class ControlLoop {
     return this.#options.runtime.deliveryOf(control.taskId, control.action) ?? 'atMostOnce'
   }
 
-  #acceptsUnissued(control: Control, source: ControlSource): boolean {
-    const local = this.#unanswered.get(control.taskId)
-    if (local === undefined || control.action === 'cancel' || !isStateVerb(control.action)) return true
-    // Only a sync that began after the local decision can know of it.
-    return control.action === local.action || (source.kind === 'sync' && source.counter > local.sinceCounter)
-  }
-
-  #inLane(taskId: string, lane: string, work: () => Promise<void>): Promise<void> {
-    const key = `${taskId}\0${lane}`
-    const before = this.#lanes.get(key) ?? Promise.resolve()
-    const mine = before.then(work).catch((error: unknown) => {
+  #deliverInLane(control: Control, work: () => Promise<void>): void {
+    const { taskId, action } = control
+    this.#inLane(taskId, laneOf(action), work).catch((error: unknown) => {
       this.#options.onTrouble(
         error,
         `a control of task ${taskId} could not be decided; the hub hands it out again`,
       )
+      if (this.#isStopping) return
+      this.#askAgain ??= this.#options.clock.setTimer(limits.JOURNAL_ASK_AGAIN_MS, () => {
+        this.#askAgain = undefined
+        this.#options.onSyncWanted('undecided')
+      })
     })
-    this.#lanes.set(key, mine)
-    return mine.finally(() => {
-      if (this.#lanes.get(key) === mine) this.#lanes.delete(key)
-    })
+  }
+
+  #inLane<T>(taskId: string, lane: string, work: () => Promise<T>): Promise<T> {
+    const key = `${taskId}\0${lane}`
+    const mine = (this.#lanes.get(key) ?? Promise.resolve()).then(work)
+    const settled = mine
+      .catch(() => undefined)
+      .then(() => {
+        if (this.#lanes.get(key) === settled) this.#lanes.delete(key)
+      })
+    this.#lanes.set(key, settled)
+    return mine
   }
 }
 

@@ -1,17 +1,18 @@
 /** The journal on disk: checksummed lines, each flushed before anyone acts on it; the ledger is their fold. */
 import { DownlinkError, limits, type Clock } from '@downlink/protocol'
 import { randomUUID } from 'node:crypto'
-import { mkdir, open, readFile, rename, type FileHandle } from 'node:fs/promises'
+import { mkdir, open, readFile, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { crc32 } from 'node:zlib'
+import { encodeRecord, readRecords } from './journal-lines.ts'
 import type { LedgerRecord } from './ledger-records.ts'
+import { syncDirectory } from '../sync-directory.ts'
 import { compactRecords } from './ledger-state.ts'
 import { Ledger } from './ledger.ts'
 
 /** The ledger and the disk that it rests on. */
 export interface Journal extends AsyncDisposable {
   readonly ledger: Ledger
-  /** Whether the file was unreadable somewhere before its end, so that this is a new journal (R-27). */
+  /** Whether the file could not be read to its end, so that this is a new journal (R-27). */
   readonly wasLost: boolean
   /**
    * Resolves once the records are on disk and in the ledger; records given while a flush is under way share the next one.
@@ -19,6 +20,18 @@ export interface Journal extends AsyncDisposable {
    */
   append(records: readonly LedgerRecord[]): Promise<void>
 }
+
+/** The part of an open file that a journal uses. @internal */
+export type JournalFile = Pick<FileHandle, 'write' | 'sync' | 'datasync' | 'truncate' | 'close'>
+
+/** The part of the file system that a journal writes to, so that a test can make it fail. @internal */
+export interface JournalDisk {
+  open(path: string, flags: string, mode?: number): Promise<JournalFile>
+  rename(from: string, to: string): Promise<void>
+  syncDirectory(path: string): Promise<void>
+}
+
+const realDisk: JournalDisk = { open, rename, syncDirectory }
 
 /** A journal that ends with the process; each start is a new one to the hub. */
 export function createMemoryJournal(): Journal {
@@ -39,7 +52,11 @@ export function createMemoryJournal(): Journal {
  * A torn last line is what a crash leaves, and is cut off; damage before it means that decisions are lost, so the file
  * is put aside and a new journal begins. Past `JOURNAL_BYTES_MAX` it is rewritten from the ledger's state.
  */
-export async function openJournal(directory: string, clock: Clock): Promise<Journal> {
+export async function openJournal(
+  directory: string,
+  clock: Clock,
+  disk: JournalDisk = realDisk,
+): Promise<Journal> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
   const path = join(directory, 'journal.jsonl')
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
@@ -47,96 +64,77 @@ export async function openJournal(directory: string, clock: Clock): Promise<Jour
     throw error
   })
   const { records, goodBytes, damaged } = readRecords(text)
-  const first = records[0]
-  const unusable = damaged || (first !== undefined && first.type !== 'journal')
-  if (unusable) await rename(path, `${path}.damaged-${randomUUID().slice(0, 8)}`)
-  if (unusable || first === undefined) {
+  const place = { path, clock, disk }
+  // A journal is put in its place whole, so that even its first line can be missing only by damage.
+  const wasLost = damaged || (text !== '' && records[0]?.type !== 'journal')
+  if (wasLost) await disk.rename(path, `${path}.damaged-${randomUUID().slice(0, 8)}`)
+  if (wasLost || text === '') {
     const ledger = new Ledger([newJournal()])
-    const { file, bytes } = await writeWhole(path, compactRecords(ledger.state, clock.wallMs()))
-    return new FileJournal({ path, file, bytes, ledger, wasLost: unusable, clock })
+    const { file, bytes } = await replaceWhole(place, compactRecords(ledger.state, clock.wallMs()))
+    await disk.syncDirectory(directory)
+    return new FileJournal({ ...place, file, bytes, ledger, wasLost })
   }
-  const file = await open(path, 'r+')
-  await file.truncate(goodBytes)
-  return new FileJournal({ path, file, bytes: goodBytes, ledger: new Ledger(records), wasLost: false, clock })
+  const file = await disk.open(path, 'r+')
+  try {
+    await file.truncate(goodBytes)
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+  return new FileJournal({ ...place, file, bytes: goodBytes, ledger: new Ledger(records), wasLost })
 }
 
 function newJournal(): LedgerRecord {
   return { type: 'journal', journalId: randomUUID() }
 }
 
-/** One journal line: the CRC-32 of the JSON, a space, the JSON. */
-export function encodeRecord(record: LedgerRecord): string {
-  const json = JSON.stringify(record)
-  return `${crc32(json).toString(16).padStart(8, '0')} ${json}\n`
-}
-
-/** The records up to the first line that is torn or damaged; `damaged` if anything readable stands behind it. */
-export function readRecords(text: string): {
-  readonly records: readonly LedgerRecord[]
-  readonly goodBytes: number
-  readonly damaged: boolean
-} {
-  const records: LedgerRecord[] = []
-  let start = 0
-  for (;;) {
-    const end = text.indexOf('\n', start)
-    const record = end === -1 ? undefined : decodeRecord(text.slice(start, end))
-    if (record === undefined) {
-      const rest = end === -1 ? '' : text.slice(end + 1)
-      const damaged = rest.split('\n').some((line) => decodeRecord(line) !== undefined)
-      return { records, goodBytes: Buffer.byteLength(text.slice(0, start)), damaged }
-    }
-    records.push(record)
-    start = end + 1
-  }
-}
-
-function decodeRecord(line: string): LedgerRecord | undefined {
-  const json = line.slice(9)
-  if (line.length < 10 || line.slice(0, 8) !== crc32(json).toString(16).padStart(8, '0')) return undefined
-  // The checksum vouches for it: only this code wrote such a line.
-  return JSON.parse(json) as LedgerRecord
-}
-
 interface Waiting {
   readonly records: readonly LedgerRecord[]
+  readonly lines: string
   readonly resolve: () => void
   readonly reject: (error: unknown) => void
 }
 
-interface OpenFile {
+interface Place {
   readonly path: string
-  readonly file: FileHandle
+  readonly clock: Clock
+  readonly disk: JournalDisk
+}
+
+interface OpenFile extends Place {
+  readonly file: JournalFile
   readonly bytes: number
   readonly ledger: Ledger
   readonly wasLost: boolean
-  readonly clock: Clock
 }
 
 class FileJournal implements Journal {
   readonly ledger: Ledger
   readonly wasLost: boolean
-  readonly #path: string
-  readonly #clock: Clock
-  #file: FileHandle
+  readonly #place: Place
+  #file: JournalFile
+  /** What is on disk and in the ledger; whatever the file holds behind it was refused. */
   #bytes: number
+  #compactAtBytes: number = limits.JOURNAL_BYTES_MAX
+  #hasRefusedTail = false
+  /** After a crash the directory could still name the file from before a rewrite. */
+  #isDirectoryUnsynced = false
   #waiting: Waiting[] = []
   #flushing: Promise<void> | undefined
   #closed = false
 
-  constructor(opened: OpenFile) {
-    this.ledger = opened.ledger
-    this.wasLost = opened.wasLost
-    this.#path = opened.path
-    this.#clock = opened.clock
-    this.#file = opened.file
-    this.#bytes = opened.bytes
+  constructor({ file, bytes, ledger, wasLost, ...place }: OpenFile) {
+    this.ledger = ledger
+    this.wasLost = wasLost
+    this.#place = place
+    this.#file = file
+    this.#bytes = bytes
   }
 
   append(records: readonly LedgerRecord[]): Promise<void> {
-    if (this.#closed) return Promise.reject(unavailable('it is closed', undefined))
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ records, resolve, reject })
+      if (this.#closed) throw unavailable('it is closed', undefined)
+      this.#waiting.push({ records, lines: records.map(encodeRecord).join(''), resolve, reject })
       this.#flushing ??= this.#flush()
     })
   }
@@ -152,59 +150,92 @@ class FileJournal implements Journal {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting
       this.#waiting = []
-      const bytes = Buffer.from(batch.flatMap(({ records }) => records.map(encodeRecord)).join(''))
       try {
-        await this.#file.write(bytes, 0, bytes.length, this.#bytes)
-        await this.#file.datasync()
-        this.#bytes += bytes.length
-        for (const record of batch.flatMap(({ records }) => records)) this.ledger.record(record)
-        for (const { resolve } of batch) resolve()
+        await this.#write(Buffer.from(batch.map(({ lines }) => lines).join('')))
       } catch (error) {
-        // What a failed write left behind is cut off at the next start: nobody has acted on it.
-        await this.#file.truncate(this.#bytes).catch(() => undefined)
         for (const { reject } of batch) reject(unavailable('it cannot be written', error))
+        continue
       }
-      if (this.#bytes > limits.JOURNAL_BYTES_MAX) await this.#rewrite()
+      for (const { records } of batch) for (const record of records) this.ledger.record(record)
+      for (const { resolve } of batch) resolve()
+      if (this.#bytes > this.#compactAtBytes) await this.#compact()
     }
     this.#flushing = undefined
   }
 
-  async #rewrite(): Promise<void> {
+  async #write(bytes: Buffer): Promise<void> {
+    await this.#mend()
+    this.#hasRefusedTail = true
     try {
-      const { file, bytes } = await writeWhole(
-        this.#path,
-        compactRecords(this.ledger.state, this.#clock.wallMs()),
-      )
-      await this.#file.close()
+      for (let written = 0; written < bytes.length;) {
+        // A disk that fills up takes a part of the bytes and says so only by their count.
+        const { bytesWritten } = await this.#file.write(
+          bytes,
+          written,
+          bytes.length - written,
+          this.#bytes + written,
+        )
+        written += bytesWritten
+      }
+      await this.#file.datasync()
+    } catch (error) {
+      await this.#mend().catch(() => undefined)
+      throw error
+    }
+    this.#hasRefusedTail = false
+    this.#bytes += bytes.length
+  }
+
+  /** Cuts off what a failed write left behind: a whole line of it would be read as a decision at the next start. */
+  async #mend(): Promise<void> {
+    if (this.#hasRefusedTail) {
+      await this.#file.truncate(this.#bytes)
+      this.#hasRefusedTail = false
+    }
+    if (this.#isDirectoryUnsynced) {
+      await this.#place.disk.syncDirectory(dirname(this.#place.path))
+      this.#isDirectoryUnsynced = false
+    }
+  }
+
+  async #compact(): Promise<void> {
+    const old = this.#file
+    try {
+      const records = compactRecords(this.ledger.state, this.#place.clock.wallMs())
+      const { file, bytes } = await replaceWhole(this.#place, records)
       this.#file = file
       this.#bytes = bytes
+      this.#isDirectoryUnsynced = true
+      // A state that is large by itself must not be rewritten for every record.
+      this.#compactAtBytes = Math.max(limits.JOURNAL_BYTES_MAX, 2 * bytes)
     } catch {
-      // The old file is whole and goes on; the next flush tries again.
+      // The old file is whole, in its place, and goes on.
+      this.#compactAtBytes = this.#bytes + limits.JOURNAL_BYTES_MAX / 4
+      return
     }
+    await old.close().catch(() => undefined)
   }
 }
 
 /** Writes a journal beside the old one and puts it in its place, so that there is a whole one at every moment. */
-async function writeWhole(
-  path: string,
+async function replaceWhole(
+  { path, disk }: Place,
   records: readonly LedgerRecord[],
-): Promise<{ readonly file: FileHandle; readonly bytes: number }> {
+): Promise<{ readonly file: JournalFile; readonly bytes: number }> {
   const bytes = Buffer.from(records.map(encodeRecord).join(''))
   const temporary = `${path}.new`
-  const file = await open(temporary, 'w+', 0o600)
+  const file = await disk.open(temporary, 'w+', 0o600)
   try {
-    await file.writeFile(bytes)
-    await file.sync()
-    await rename(temporary, path)
-    const directory = await open(dirname(path), 'r')
-    try {
-      await directory.sync()
-    } finally {
-      await directory.close()
+    for (let written = 0; written < bytes.length;) {
+      const { bytesWritten } = await file.write(bytes, written, bytes.length - written, written)
+      written += bytesWritten
     }
+    await file.sync()
+    await disk.rename(temporary, path)
     return { file, bytes: bytes.length }
   } catch (error) {
-    await file.close()
+    await file.close().catch(() => undefined)
+    await rm(temporary, { force: true }).catch(() => undefined)
     throw error
   }
 }

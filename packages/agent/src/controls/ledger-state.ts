@@ -191,6 +191,10 @@ function foldOutcome(state: LedgerState, controlId: string, outcome: Outcome): v
 
 function foldDecision(state: LedgerState, decision: DecisionReport): void {
   const { decisionId, taskId, action, basedOn } = decision
+  // It rests on all that an earlier one rested on, so it says to the hub all that that one would.
+  for (const earlier of state.decisions.values()) {
+    if (earlier.taskId === taskId) state.decisions.delete(earlier.decisionId)
+  }
   state.decisions.set(decisionId, { decisionId, taskId, action, basedOn })
   const lane = laneFor(state, taskId, 'state')
   lane.localBasedOn = basedOn

@@ -32,8 +32,13 @@ function settle(ledger: Ledger, controlId: string, outcome: Outcome = { state: '
 
 const FAILED: Outcome = { state: 'failed', code: 'nope', message: 'why' }
 
-function decide(ledger: Ledger, action: 'cancel' | 'pause' | 'resume', decisionId: string): LedgerRecord {
-  const record = ledger.decideLocally('t1', action, decisionId)
+function decide(
+  ledger: Ledger,
+  action: 'cancel' | 'pause' | 'resume',
+  decisionId: string,
+  taskId = 't1',
+): LedgerRecord {
+  const record = ledger.decideLocally(taskId, action, decisionId)
   ledger.record(record)
   return record
 }
@@ -250,7 +255,7 @@ describe('given a report', () => {
       take(ledger, control(`c${index}`, 'bump', index + 1))
       settle(ledger, `c${index}`)
       take(ledger, control(`o${index}`, 'open', index + 1))
-      decide(ledger, 'pause', `d${index}`)
+      decide(ledger, 'pause', `d${index}`, `t${index}`)
     }
     const report = ledger.report()
     for (const part of [report.outcomes, report.received, report.decisions]) {
@@ -260,6 +265,18 @@ describe('given a report', () => {
     acknowledgeAll(ledger)
     expect(ledger.report().outcomes.map((item) => item.controlId)).toEqual(['c256', 'c257', 'c258'])
     expect(ledger.report().decisions).toHaveLength(3)
+  })
+
+  test('a task decided on twice > only the newer decision is reported, as it says all that the hub needs', () => {
+    const ledger = new Ledger([JOURNAL])
+    decide(ledger, 'pause', 'd1')
+    take(ledger, control('c1', 'resume', 4))
+    decide(ledger, 'pause', 'd2')
+    decide(ledger, 'pause', 'other', 't2')
+    expect(ledger.report().decisions).toEqual([
+      { decisionId: 'd2', taskId: 't1', action: 'pause', basedOn: { epoch: 1, revision: 4 } },
+      expect.objectContaining({ decisionId: 'other' }),
+    ])
   })
 
   test('refusals > are bounded, and never crowd out outcomes', () => {

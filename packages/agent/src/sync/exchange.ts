@@ -1,5 +1,5 @@
 /** What goes up in a sync and what its reply sets in motion. */
-import type { Clock, SyncReply, SyncRequest } from '@downlink/protocol'
+import { limits, type Clock, type SyncReply, type SyncRequest } from '@downlink/protocol'
 import { arch, platform } from 'node:os'
 import type { ReceivedHeartbeat } from '../connection/event-stream.ts'
 import type { ControlLoop } from '../controls/control-loop.ts'
@@ -16,36 +16,46 @@ export interface SyncExchangeOptions {
     readonly labels?: Readonly<Record<string, string>>
   }
   readonly clock: Clock
-  readonly journal: Journal
+  readonly journal: Pick<Journal, 'ledger' | 'append'>
   readonly runtime: TaskRuntime
   readonly controls: ControlLoop
   /** The last heartbeat of the open stream. */
   readonly lastHeartbeat: () => ReceivedHeartbeat | undefined
+  readonly onSyncWanted: (reason: string) => void
   readonly onUpgrade: (version: string) => void
 }
 
 /** Prepares requests and takes in their replies, one at a time and in turn. */
 export class SyncExchange {
   readonly #options: SyncExchangeOptions
-  #sent: { readonly report: LedgerReport; readonly counter: number } | undefined
+  #sent: { readonly report: LedgerReport; readonly counter: number; readonly isCut: boolean } | undefined
+  #isStopping = false
 
   constructor(options: SyncExchangeOptions) {
     this.#options = options
   }
 
-  /** How things stand now. */
+  /** From here on replies only acknowledge: what they bring beside that is for the next start. */
+  stop(): void {
+    this.#isStopping = true
+  }
+
+  /** How things stand now, within `AGENT_BODY_BYTES_MAX`. */
   prepare(): SyncRequest {
     const { agentId, about, clock, controls, journal, runtime } = this.#options
-    this.#sent = { report: journal.ledger.report(), counter: controls.syncStarted() }
+    const report = withinBytes(journal.ledger.report())
+    const isCut = journal.ledger.state.outcomes.size > report.outcomes.length
+    this.#sent = { report, counter: controls.syncStarted(), isCut }
     const heartbeat = this.#options.lastHeartbeat()
+    const bytesLeft = limits.AGENT_BODY_BYTES_MAX - limits.SYNC_ENVELOPE_BYTES - jsonBytes(report)
     return {
       agentId,
-      tasks: runtime.reports(),
+      tasks: runtime.reporting.prepare(bytesLeft),
       freeSlots: runtime.freeSlots,
       os: platform(),
       arch: arch(),
       ...about,
-      ...this.#sent.report,
+      ...report,
       ...(heartbeat === undefined
         ? {}
         : {
@@ -58,24 +68,57 @@ export class SyncExchange {
     }
   }
 
-  /** Forgets what was acknowledged, takes on new tasks, delivers controls; in this order. */
-  async takeIn(reply: SyncReply, request: SyncRequest): Promise<void> {
+  /**
+   * Forgets what was acknowledged, takes on new tasks, delivers controls; in this order.
+   * @throws DownlinkError `journal_unavailable`; whatever was not taken in comes again with a later sync.
+   */
+  async takeIn(reply: SyncReply): Promise<void> {
     const { controls, journal, runtime } = this.#options
     const sent = this.#sent
     if (sent === undefined) return
-    controls.syncAnswered(sent.counter)
-    const forget = journal.ledger.acknowledge(sent.report, reply.acked)
+    const { report, counter, isCut } = sent
+    controls.syncAnswered(counter)
+    const forget = journal.ledger.acknowledge(report, reply.acked)
     if (forget !== undefined) await journal.append([forget])
-    controls.acknowledged(sent.report, reply.acked)
-    await runtime.reported(request.tasks)
+    controls.acknowledged(report, reply.acked)
+    await runtime.reporting.answered()
+    if (isCut && forget !== undefined) this.#options.onSyncWanted('more outcomes')
+    if (this.#isStopping) return
+    runtime.release()
     // Before the controls: one of them may be about a task that only now comes.
-    for (const task of reply.newTasks) {
-      if (runtime.has(task.id) || !runtime.hasRoom) continue
-      const taken = { taskId: task.id, kind: task.kind ?? '', input: task.input ?? null }
-      await journal.append([{ type: 'task', ...taken }])
-      runtime.add(taken)
-    }
-    controls.deliver(reply.controls, { kind: 'sync', counter: sent.counter })
+    await this.#takeOn(reply)
+    controls.deliver(reply.controls, { kind: 'sync', counter })
     if (reply.upgrade !== undefined) this.#options.onUpgrade(reply.upgrade.version)
   }
+
+  async #takeOn({ newTasks, controls }: SyncReply): Promise<void> {
+    const { journal, runtime } = this.#options
+    const unknown = new Map(
+      newTasks
+        .filter(({ id }) => !runtime.has(id))
+        .map(({ id, kind, input }) => [id, { taskId: id, kind: kind ?? '', input: input ?? null }]),
+    )
+    const taken = [...unknown.values()].slice(0, runtime.room)
+    if (taken.length === 0) return
+    await journal.append(taken.map((task) => ({ type: 'task', ...task })))
+    // What is to be cancelled or paused must not have begun before.
+    const heldBack = new Set(
+      controls.filter(({ action }) => action === 'cancel' || action === 'pause').map(({ taskId }) => taskId),
+    )
+    for (const task of taken) runtime.add(task, heldBack.has(task.taskId))
+  }
+}
+
+/** The report with as many outcomes as `SYNC_OUTCOMES_BYTES_MAX` allows, and at least one; the rest go next time. */
+function withinBytes(report: LedgerReport): LedgerReport {
+  let leftBytes: number = limits.SYNC_OUTCOMES_BYTES_MAX
+  const outcomes = report.outcomes.filter((outcome, index) => {
+    leftBytes -= jsonBytes(outcome)
+    return index === 0 || leftBytes >= 0
+  })
+  return { ...report, outcomes }
+}
+
+function jsonBytes(value: unknown): number {
+  return Buffer.byteLength(JSON.stringify(value))
 }

@@ -17,8 +17,8 @@ export interface SyncLoopOptions {
   readonly send: (request: SyncRequest, signal: AbortSignal) => Promise<SyncReply>
   /** Called right before sending, so that it says how things stand then. */
   readonly prepare: () => SyncRequest
-  /** Takes in the reply to `request`; the next sync waits for it. */
-  readonly takeIn: (reply: SyncReply, request: SyncRequest) => Promise<void>
+  /** Takes in the reply; the next sync waits for it. */
+  readonly takeIn: (reply: SyncReply) => Promise<void>
   readonly onFailure: (error: unknown) => void
   readonly onSuccess: () => void
 }
@@ -31,11 +31,13 @@ const JITTER = 0.1
 /** Shortest wait after a failure, so that nudges cannot turn it into a storm, ms. */
 const FAILURE_FLOOR_MS = 200
 
-/** Runs from `start` until its signal aborts. */
+/** Runs from `run` until its signal aborts. */
 export class SyncLoop {
   readonly #options: SyncLoopOptions
   #owed = false
   #failures = 0
+  /** What the hub asked for by `Retry-After`, and that or the longer wait of the backoff. */
+  #askedMs = 0
   #notBeforeMs = 0
   #nextMs = 0
   #ring: (() => void) | undefined
@@ -50,6 +52,12 @@ export class SyncLoop {
     this.#ring?.()
   }
 
+  /** The hub is back, so what failed before says nothing any more: a sync is due, unless the hub asked to wait. */
+  hubIsBack(): void {
+    this.#notBeforeMs = this.#askedMs
+    this.want()
+  }
+
   /** Syncs until `signal` aborts, then resolves; never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     this.#owed = true
@@ -61,37 +69,40 @@ export class SyncLoop {
     }
   }
 
-  /** One more sync at the end, within `LAST_SYNC_MS_MAX`; resolves to whether it was answered. */
+  /** One more sync at the end, within `LAST_SYNC_MS_MAX`; resolves to whether it was answered. Call it after `run`. */
   async last(): Promise<boolean> {
     const controller = new AbortController()
     const timer = this.#options.clock.setTimer(limits.LAST_SYNC_MS_MAX, () => controller.abort())
     try {
-      await this.#once(controller.signal)
-      return this.#failures === 0
+      return await this.#once(controller.signal)
     } finally {
       timer.cancel()
     }
   }
 
-  async #once(signal: AbortSignal): Promise<void> {
+  async #once(signal: AbortSignal): Promise<boolean> {
     const { clock, random } = this.#options
     try {
-      const request = this.#options.prepare()
-      const reply = await this.#options.send(request, signal)
+      const reply = await this.#options.send(this.#options.prepare(), signal)
+      await this.#options.takeIn(reply)
       this.#failures = 0
       this.#notBeforeMs = 0
-      this.#options.onSuccess()
-      await this.#options.takeIn(reply, request)
+      this.#askedMs = 0
       const paceMs = reply.nextSyncMs ?? (reply.watching ? ORIGINAL_WATCHED_MS : ORIGINAL_PACE_MS)
       this.#nextMs = clock.monotonicMs() + paceMs * (1 + JITTER * (2 * random() - 1))
+      this.#options.onSuccess()
+      return true
     } catch (error) {
-      if (signal.aborted) return
+      if (signal.aborted) return false
       this.#failures++
-      const floorMs = Math.max(FAILURE_FLOOR_MS, error instanceof HttpError ? (error.retryAfterMs ?? 0) : 0)
-      const waitMs = reconnectDelayMs(this.#failures - 1, BACKOFF_LIMITS, floorMs, random())
-      this.#notBeforeMs = clock.monotonicMs() + waitMs
+      const nowMs = clock.monotonicMs()
+      const askedMs = error instanceof HttpError ? (error.retryAfterMs ?? 0) : 0
+      const floorMs = Math.max(FAILURE_FLOOR_MS, askedMs)
+      this.#askedMs = nowMs + Math.min(limits.RETRY_MS_MAX, askedMs)
+      this.#notBeforeMs = nowMs + reconnectDelayMs(this.#failures - 1, BACKOFF_LIMITS, floorMs, random())
       this.#owed = true
       this.#options.onFailure(error)
+      return false
     }
   }
 

@@ -14,7 +14,8 @@ export interface AnyTaskDefinition {
 
 /** Any verb definition, whatever its arguments. */
 export interface AnyVerbDefinition {
-  readonly args?: Schema | undefined
+  /** A Standard Schema; its type is lost where a verb without one stands beside others. */
+  readonly args?: unknown
   readonly idempotent?: boolean
   apply(args: never, task: TaskContext<never>): void | Promise<void>
 }
@@ -42,7 +43,10 @@ export function createHandlerExecutor(definition: AnyTaskDefinition, clock: Cloc
           if (verb === undefined) {
             throw new DownlinkError('unsupported', `Tasks of kind ${start.kind} have no verb ${action}.`)
           }
-          await verb.apply(await validate(verb.args, args, 'bad_args', `The arguments of ${action}`), context)
+          await verb.apply(
+            await validate(verb.args as Schema | undefined, args, 'bad_args', `The arguments of ${action}`),
+            context,
+          )
         },
       }),
     // A handler lives in the agent's own process: nothing of it outlives the agent.

@@ -1,5 +1,6 @@
 /** A task that is code in this process: the context that its handler sees, and the run that the runtime steers. */
-import { DownlinkError, limits, type Clock, type Json } from '@downlink/protocol'
+import { DownlinkError, limits, parseJson, type Clock, type Json } from '@downlink/protocol'
+import { failureOf } from '../failure.ts'
 import type { TaskEnd, TaskReporter, TaskRun, TaskStart } from './executor.ts'
 import { CancelledError, ShutdownError, type TaskContext } from './task.ts'
 
@@ -119,21 +120,30 @@ function endOfAbort(switches: TaskSwitch): TaskEnd {
     : { status: 'cancelled' }
 }
 
-function completed(result: Json | undefined): TaskEnd {
+/** The end of a task that returned `result`, which must be JSON within its bounds. @throws what JSON.stringify throws. */
+export function completed(result: Json | undefined): Exclude<TaskEnd, { status: 'interrupted' }> {
   if (result === undefined) return { status: 'completed' }
-  const bytes = Buffer.byteLength(JSON.stringify(result))
-  if (bytes <= limits.TASK_RESULT_BYTES_MAX) return { status: 'completed', result }
+  const text = JSON.stringify(result)
+  const bytes = Buffer.byteLength(text)
+  if (bytes > limits.TASK_RESULT_BYTES_MAX) {
+    return failed(
+      new DownlinkError(
+        'result_too_large',
+        `The task's result has ${bytes} bytes; at most ${limits.TASK_RESULT_BYTES_MAX} are kept. Store it elsewhere and return where.`,
+      ),
+    )
+  }
+  const plain = parseJson(text, limits.TASK_RESULT_DEPTH_MAX)
+  if (plain !== undefined) return { status: 'completed', result: plain }
   return failed(
     new DownlinkError(
-      'result_too_large',
-      `The task's result has ${bytes} bytes; at most ${limits.TASK_RESULT_BYTES_MAX} are kept. Store it elsewhere and return where.`,
+      'result_too_deep',
+      `The task's result is nested deeper than ${limits.TASK_RESULT_DEPTH_MAX} levels. Return something flatter.`,
     ),
   )
 }
 
 /** How an error ends a task; only its message leaves the machine. */
-export function failed(error: unknown): TaskEnd {
-  const code = error instanceof DownlinkError ? error.code : 'task_failed'
-  const message = error instanceof Error ? error.message : String(error)
-  return { status: 'failed', code, message: message.slice(0, limits.MESSAGE_CHARS_MAX) }
+export function failed(error: unknown): Extract<TaskEnd, { status: 'failed' }> {
+  return { status: 'failed', ...failureOf(error, 'task_failed') }
 }

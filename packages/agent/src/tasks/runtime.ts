@@ -1,18 +1,34 @@
 /** The tasks that this agent holds: starts them as there is room, steers them, and says how they stand. */
 import {
-  DownlinkError,
   isStateVerb,
+  isTaskId,
   limits,
   type Clock,
   type Delivery,
   type Json,
-  type TaskReport,
   type TaskStatus,
 } from '@downlink/protocol'
 import type { IntendedState, LedgerRecord, Outcome, TaskEndRecord } from '../controls/ledger-records.ts'
 import type { LedgerTask } from '../controls/ledger-state.ts'
+import type { PatientJournal } from '../controls/patient-journal.ts'
+import { failureOf } from '../failure.ts'
+import { waitAtMost } from '../wait-at-most.ts'
 import type { TaskEnd, TaskExecutor, TaskReporter, TaskRun } from './executor.ts'
-import { TaskLog } from './task-log.ts'
+import { Executors } from './executors.ts'
+import { failed } from './handler-run.ts'
+import {
+  answerOf,
+  answerOfEnded,
+  createHeldTask,
+  fail,
+  isBusy,
+  reporterOf,
+  type HeldTask,
+  type TaskFacts,
+} from './held-task.ts'
+import { HeldTasks } from './held-tasks.ts'
+import { steer } from './steering.ts'
+import { TaskReporting } from './task-reporting.ts'
 import { createTrackedRun, type TrackedTask } from './tracked-run.ts'
 
 /** What the runtime needs from the rest of the agent. */
@@ -24,294 +40,239 @@ export interface RuntimeOptions {
   readonly intendedState: (taskId: string) => IntendedState
   /** Resolves once the records are on disk. */
   readonly keep: (records: readonly LedgerRecord[]) => Promise<void>
+  /** Keeps what has happened already. */
+  readonly patientJournal: PatientJournal
   /** Something that a sync should tell has changed. */
   readonly onChange: () => void
-  /** The journal could not be written, or a leftover not be ended. */
+  /** Something went wrong that no outcome tells. */
   readonly onTrouble: (error: unknown, message: string) => void
-}
-
-interface HeldTask {
-  readonly taskId: string
-  readonly kind: string
-  readonly input: Json
-  readonly tracked: boolean
-  readonly log: TaskLog
-  status: TaskStatus
-  progress: number
-  updatedAtMs: number
-  loggedLines: number
-  message?: string
-  run?: TaskRun
-  end?: TaskEndRecord
-  /** The end is on disk, so it may be reported. */
-  endKept?: boolean
 }
 
 /** Holds tasks. Created once per agent; `stop` ends every run. */
 export class TaskRuntime {
+  /** What syncs say of the tasks. */
+  readonly reporting: TaskReporting
   readonly #options: RuntimeOptions
-  readonly #tasks = new Map<string, HeldTask>()
+  readonly #executors: Executors
+  readonly #tasks = new HeldTasks()
+  /** Ends on their way to the disk, and leftovers on their way out. */
+  readonly #pending = new Set<Promise<unknown>>()
   #stopping = false
 
   constructor(options: RuntimeOptions) {
     this.#options = options
+    this.#executors = new Executors(options.executors)
+    this.reporting = new TaskReporting({ ...options, tasks: this.#tasks })
   }
 
   /** How many more tasks may start now. */
   get freeSlots(): number {
-    const busy = [...this.#tasks.values()].filter((task) => !task.tracked && task.end === undefined)
-    return Math.max(0, this.#options.concurrency - busy.length)
+    if (this.#stopping) return 0
+    return Math.max(0, this.#options.concurrency - this.#tasks.all().filter(isBusy).length)
   }
 
-  /** Whether one more task may be taken on, to run or to wait. */
-  get hasRoom(): boolean {
-    return this.#tasks.size < limits.AGENT_TASKS_MAX
+  /** How many more tasks may be taken on, to run or to wait. */
+  get room(): number {
+    return this.#stopping ? 0 : Math.max(0, limits.AGENT_TASKS_MAX - this.#tasks.size)
+  }
+
+  /** Whether a hub may give this agent tasks to run. */
+  get takesTasks(): boolean {
+    return !this.#executors.isEmpty
   }
 
   has(taskId: string): boolean {
-    return this.#tasks.has(taskId)
+    return this.#tasks.get(taskId) !== undefined
+  }
+
+  /** Also of one of the last `DROPPED_TASKS_MAX` that are over. */
+  hasHeld(taskId: string): boolean {
+    return this.#tasks.hasHeld(taskId)
   }
 
   /** How a verb of a task's own behaves in a crash; undefined if there is no such task or verb. */
   deliveryOf(taskId: string, action: string): Delivery | undefined {
     const task = this.#tasks.get(taskId)
-    return task && this.#options.executors.get(task.kind)?.deliveryOf(action)
+    return task && this.#executors.deliveryOf(task.kind, action)
   }
 
   /**
-   * Takes up the tasks of the last life: ends what it left running, then starts each as it was meant to be.
-   * Tasks that were tracked before the journal was open learn what is meant of them.
+   * Takes up the tasks of the last life, each as it was meant to be. One of which something may still run starts when
+   * that has ended. Tasks that were tracked before the journal was open learn what is meant of them.
    */
-  async restore(tasks: Iterable<LedgerTask>): Promise<void> {
-    for (const tracked of this.#tasks.values()) await this.#establish(tracked)
+  restore(tasks: Iterable<LedgerTask>): void {
+    for (const tracked of this.#tasks.all()) this.#establish(tracked)
     for (const task of tasks) {
-      const held = this.#hold(task, false)
+      // An id that the application tracks is its own now; the end of that will end this one, too.
+      const held = this.#tasks.get(task.taskId) ?? this.#hold(task, false)
+      if (held.tracked) continue
       if (task.end !== undefined) {
         held.end = task.end
         held.endKept = true
         held.status = task.end.status
-        continue
-      }
-      if (task.facts !== undefined) {
-        await this.#options.executors
-          .get(task.kind)
-          ?.reap(task.facts)
-          .catch((error: unknown) =>
-            this.#options.onTrouble(error, `what task ${task.taskId} left running could not be ended`),
-          )
-      }
-      if (this.#options.intendedState(task.taskId) === 'cancelled') this.#end(held, { status: 'cancelled' })
+      } else if (task.facts !== undefined) this.#pend(this.#reap(held, task.facts))
     }
     this.#startWaiting()
   }
 
-  /** Takes on a task that is in the journal already. */
-  add(task: { readonly taskId: string; readonly kind: string; readonly input: Json }): void {
-    if (this.#tasks.has(task.taskId)) return
-    this.#hold(task, false)
+  /**
+   * Takes on a task that is in the journal already.
+   * @param isHeldBack - it does not start before a state verb was applied to it, or {@link TaskRuntime.release}.
+   */
+  add(task: TaskFacts, isHeldBack = false): void {
+    if (this.has(task.taskId)) return
+    this.#hold(task, false).isHeldBack = isHeldBack
     this.#startWaiting()
     this.#options.onChange()
   }
 
-  /** Takes on a task that the application runs by itself. @throws DownlinkError `task_exists`. */
+  /** Lets tasks start for which the control has not come that they were held back for. */
+  release(): void {
+    for (const task of this.#tasks.all()) task.isHeldBack = false
+    this.#startWaiting()
+  }
+
+  /**
+   * Takes on a task that the application runs by itself. After a cancel it begins as cancelled, until the hub has seen
+   * the end of the one that was.
+   * @throws DownlinkError `task_exists`, or `too_many_tasks` past `AGENT_TASKS_MAX`. @throws TypeError for a bad id.
+   */
   track(taskId: string, kind: string): TrackedTask {
-    const existing = this.#tasks.get(taskId)
-    if (existing !== undefined && existing.end === undefined) {
-      throw new DownlinkError(
-        'task_exists',
-        `Task ${taskId} is held already; end it before tracking it again.`,
-      )
+    if (!isTaskId(taskId)) {
+      throw new TypeError('A task id is 1 to 128 printable ASCII characters without space.')
     }
+    this.#tasks.requireRoomFor(taskId)
     const held = this.#hold({ taskId, kind, input: null }, true)
-    const intended = this.#options.intendedState(taskId)
-    const { run, tracked } = createTrackedRun(
-      { taskId, kind, paused: intended === 'paused' },
-      this.#reporter(held),
-    )
-    this.#begin(held, run, intended === 'paused')
-    if (intended === 'cancelled') void run.cancel()
-    this.#options.onChange()
+    const { run, tracked } = createTrackedRun({ taskId, kind }, this.#reporter(held))
+    this.#begin(held, run)
+    this.#establish(held)
+    if (this.#stopping) void run.shutdown()
     return tracked
+  }
+
+  /** The outcome of a control that nobody has to be told of, or undefined if the task has to be. */
+  answerAtOnce(taskId: string, action: string): Outcome | undefined {
+    return this.#tasks.answer(taskId, action)
   }
 
   /** Makes the task as the control says. Never rejects: what goes wrong is the outcome. */
   async apply(taskId: string, action: string, args: Json): Promise<Outcome> {
     const task = this.#tasks.get(taskId)
-    if (task === undefined) return fail('task_unknown', `This agent holds no task ${taskId}.`)
-    if (task.end !== undefined) return this.#applyToEnded(task, action)
+    const answer = this.#tasks.answer(taskId, action)
+    if (task === undefined || answer !== undefined) return answer ?? fail('task_unknown', taskId)
     try {
-      await this.#steer(task, action, args)
-      return { state: 'applied' }
+      await steer(task, action, args)
     } catch (error) {
       // It may have ended while it was being told.
-      if (task.end !== undefined) return this.#applyToEnded(task, action)
-      const message = error instanceof Error ? error.message : String(error)
-      return fail(
-        error instanceof DownlinkError ? error.code : 'verb_failed',
-        message.slice(0, limits.MESSAGE_CHARS_MAX),
-      )
-    } finally {
-      this.#options.onChange()
+      return answerOf(task, action) ?? { state: 'failed', ...failureOf(error, 'verb_failed') }
     }
+    if (!isStateVerb(action)) return { state: 'applied' }
+    if (task.end !== undefined) return answerOfEnded(taskId, task.end.status, action)
+    task.isHeldBack = false
+    this.#settle(task)
+    this.#startWaiting()
+    return { state: 'applied' }
   }
 
-  /** How the tasks stand, and the log lines that are new since the last report that was answered. */
-  reports(): readonly TaskReport[] {
-    let logBytes: number = limits.SYNC_LOG_BYTES_MAX
-    return [...this.#tasks.values()].map((task): TaskReport => {
-      const ended = task.endKept === true ? task.end : undefined
-      const hasNewLines = task.log.nextLine > task.loggedLines && logBytes > 0
-      const log = hasNewLines ? task.log.tail(Math.min(limits.TASK_LOG_SYNC_BYTES_MAX, logBytes)) : undefined
-      if (log !== undefined) logBytes -= JSON.stringify(log.lines).length
-      return {
-        taskId: task.taskId,
-        // An end is said only once it is kept: the hub must not learn what a crash could take back.
-        status: task.end !== undefined && ended === undefined ? 'running' : task.status,
-        progress: task.progress,
-        updatedAt: Math.round(task.updatedAtMs),
-        kind: task.kind,
-        ...(task.message === undefined ? {} : { message: task.message }),
-        ...(ended?.message === undefined ? {} : { errorMessage: ended.message }),
-        ...(ended?.result === undefined ? {} : { result: ended.result }),
-        ...(log === undefined ? {} : { log }),
-      }
-    })
-  }
-
-  /** The hub has taken in these reports: it has the ends and the log lines in them. */
-  async reported(reports: readonly TaskReport[]): Promise<void> {
-    const dropped: LedgerRecord[] = []
-    for (const report of reports) {
-      const task = this.#tasks.get(report.taskId)
-      if (task === undefined) continue
-      if (report.log !== undefined) task.loggedLines = report.log.nextLine
-      const over =
-        report.status === 'completed' || report.status === 'failed' || report.status === 'cancelled'
-      if (!over || task.end === undefined || task.log.nextLine > task.loggedLines) continue
-      this.#tasks.delete(task.taskId)
-      dropped.push({ type: 'drop', taskId: task.taskId, wallMs: this.#options.clock.wallMs() })
-    }
-    if (dropped.length > 0) await this.#options.keep(dropped)
-  }
-
-  /** Ends every run as interrupted; resolves when nothing runs any more. */
+  /** Ends every run as interrupted; resolves when nothing runs any more and every end is kept, or after `STOP_MS_MAX`. */
   async stop(): Promise<void> {
     this.#stopping = true
-    const ends = [...this.#tasks.values()].flatMap((task) => task.run?.shutdown() ?? [])
-    const giveUp = Promise.withResolvers<void>()
+    const runs = this.#tasks.all().flatMap((task) => task.run?.shutdown() ?? [])
+    const settle = async (): Promise<void> => {
+      await Promise.allSettled(runs)
+      while (this.#pending.size > 0) await Promise.allSettled(this.#pending)
+    }
     // A process in an uninterruptible wait cannot be ended; its facts are kept, and the next start ends it.
-    const timer = this.#options.clock.setTimer(limits.STOP_MS_MAX, () => giveUp.resolve())
-    await Promise.race([Promise.all(ends), giveUp.promise])
-    timer.cancel()
-  }
-
-  async #establish(task: HeldTask): Promise<void> {
-    const intended = this.#options.intendedState(task.taskId)
-    if (intended === 'cancelled') await task.run?.cancel()
-    else if (intended === 'paused') {
-      await task.run?.pause()
-      this.#set(task, 'paused')
-    }
-  }
-
-  async #steer(task: HeldTask, action: string, args: Json): Promise<void> {
-    if (!isStateVerb(action)) {
-      if (task.run === undefined) {
-        throw new DownlinkError(
-          'task_not_running',
-          `Task ${task.taskId} waits for a free slot; ${action} needs it to run.`,
-        )
-      }
-      await task.run.applyVerb(action, args)
-      return
-    }
-    switch (action) {
-      case 'pause':
-        await task.run?.pause()
-        this.#set(task, 'paused')
-        return
-      case 'resume':
-        await task.run?.resume()
-        this.#set(task, task.run === undefined ? 'queued' : 'running')
-        this.#startWaiting()
-        return
-      case 'cancel':
-        if (task.run === undefined) this.#end(task, { status: 'cancelled' })
-        else await task.run.cancel()
-    }
-  }
-
-  #applyToEnded(task: HeldTask, action: string): Outcome {
-    if (task.end?.status === 'cancelled' && action === 'cancel') return { state: 'applied' }
-    return fail(
-      'already_finished',
-      `Task ${task.taskId} has ended as ${task.end?.status ?? 'unknown'}; ${action} came too late.`,
+    const isOver = await waitAtMost(this.#options.clock, limits.STOP_MS_MAX, settle())
+    if (isOver) return
+    const left = this.#tasks.all().filter((task) => task.run !== undefined || task.isReaping)
+    this.#options.onTrouble(
+      undefined,
+      `${left.length} tasks did not end within ${limits.STOP_MS_MAX} ms of the stop and are left: ${left
+        .slice(0, 5)
+        .map(({ taskId }) => taskId)
+        .join(', ')}`,
     )
   }
 
-  #hold(
-    task: { readonly taskId: string; readonly kind: string; readonly input: Json },
-    tracked: boolean,
-  ): HeldTask {
-    const held: HeldTask = {
-      taskId: task.taskId,
-      kind: task.kind,
-      input: task.input,
-      tracked,
-      log: new TaskLog(),
-      status: 'queued',
-      progress: 0,
-      updatedAtMs: this.#options.clock.wallMs(),
-      loggedLines: 0,
+  /** Tells a tracked task what is meant of it. */
+  #establish(task: HeldTask): void {
+    if (task.end !== undefined) return
+    task.wanted = this.#options.intendedState(task.taskId)
+    if (task.wanted === 'cancelled') void task.run?.cancel()
+    else if (task.wanted === 'paused') void task.run?.pause()
+    this.#settle(task)
+  }
+
+  /** Shows what the task was told to be; its run says itself when it has ended. */
+  #settle(task: HeldTask): void {
+    if (task.end !== undefined) return
+    if (task.wanted === 'paused') this.#set(task, 'paused')
+    else if (task.run !== undefined) this.#set(task, 'running')
+    else if (task.wanted === 'running' || task.isReaping) this.#set(task, 'queued')
+    else this.#end(task, { status: 'cancelled' })
+  }
+
+  async #reap(task: HeldTask, facts: Json): Promise<void> {
+    task.isReaping = true
+    try {
+      await this.#executors.reap(task.kind, facts)
+      task.isReaping = false
+    } catch (error) {
+      task.isReaping = false
+      this.#options.onTrouble(error, `what task ${task.taskId} left running could not be ended`)
+      this.#end(task, {
+        status: 'failed',
+        code: 'leftover_running',
+        message: 'What an earlier start of the agent left running of this task could not be ended.',
+      })
     }
-    this.#tasks.set(task.taskId, held)
-    return held
+    this.#startWaiting()
+  }
+
+  #hold(task: TaskFacts, tracked: boolean): HeldTask {
+    const { clock, intendedState } = this.#options
+    return this.#tasks.hold(createHeldTask(task, tracked, intendedState(task.taskId), clock))
   }
 
   #startWaiting(): void {
     if (this.#stopping) return
-    const own = [...this.#tasks.values()].filter((task) => !task.tracked && task.end === undefined)
-    let running = own.filter((task) => task.run !== undefined).length
-    for (const task of own) {
-      if (task.run !== undefined) continue
-      const paused = this.#options.intendedState(task.taskId) === 'paused'
-      if (paused) this.#set(task, 'paused')
+    const waiting = this.#tasks.all().filter((task) => !task.tracked && task.run === undefined)
+    for (const task of waiting) this.#settle(task)
+    for (const task of waiting) {
       // A paused task starts when it is resumed: until then it would hold a slot and do nothing.
-      if (paused || running >= this.#options.concurrency) continue
-      running++
+      if (task.status !== 'queued' || task.isReaping || task.isHeldBack) continue
+      // Counted anew: a start that fails at once starts the next by itself.
+      const running = this.#tasks.all().filter((other) => !other.tracked && other.run !== undefined)
+      if (running.length >= this.#options.concurrency) return
       this.#start(task)
     }
   }
 
   #start(task: HeldTask): void {
-    const executor = this.#options.executors.get(task.kind)
-    if (executor === undefined) {
-      const kinds = [...this.#options.executors.keys()].join(', ')
-      this.#end(task, {
-        status: 'failed',
-        code: 'unknown_kind',
-        message: `This agent runs no tasks of kind ${task.kind}; its own configuration names: ${kinds === '' ? 'none' : kinds}.`,
-      })
-      return
+    try {
+      this.#begin(task, this.#executors.start(task, this.#reporter(task)))
+    } catch (error) {
+      this.#end(task, failed(error))
     }
-    const { taskId, kind, input } = task
-    this.#begin(
-      task,
-      executor.start({ taskId, kind, input, paused: false, reporter: this.#reporter(task) }),
-      false,
+  }
+
+  #begin(task: HeldTask, run: TaskRun): void {
+    task.run = run
+    this.#set(task, 'running')
+    this.#pend(
+      run.ended.then(
+        (end) => this.#onRunEnded(task, end),
+        (error: unknown) => this.#end(task, failed(error)),
+      ),
     )
   }
 
-  #begin(task: HeldTask, run: TaskRun, paused: boolean): void {
-    task.run = run
-    this.#set(task, paused ? 'paused' : 'running')
-    void run.ended.then((end) => this.#onRunEnded(task, end))
-  }
-
   #onRunEnded(task: HeldTask, end: TaskEnd): void {
-    // Interrupted means unfinished: it stays in the journal and starts again with the agent.
-    if (end.status === 'interrupted') return
-    this.#end(task, end)
+    delete task.run
+    if (end.status !== 'interrupted') this.#end(task, end)
+    // Unfinished: it stays in the journal and starts again with the agent.
+    else if (task.status === 'running') this.#set(task, 'queued')
   }
 
   #end(task: HeldTask, end: TaskEndRecord): void {
@@ -319,44 +280,31 @@ export class TaskRuntime {
     delete task.run
     if (end.status === 'completed') task.progress = 1
     this.#set(task, end.status)
-    const wallMs = this.#options.clock.wallMs()
-    const keep = (): void => {
-      this.#options.keep([{ type: 'end', taskId: task.taskId, end, wallMs }]).then(
-        () => {
-          task.endKept = true
-          this.#options.onChange()
-        },
-        (error: unknown) => {
-          this.#options.onTrouble(
-            error,
-            `the end of task ${task.taskId} could not be kept; it is tried again`,
-          )
-          this.#options.clock.setTimer(limits.JOURNAL_RETRY_MS, keep)
-        },
-      )
-    }
-    keep()
+    this.#pend(this.#keepEnd(task, end))
     this.#startWaiting()
   }
 
+  async #keepEnd(task: HeldTask, end: TaskEndRecord): Promise<void> {
+    const { clock, patientJournal, onChange } = this.#options
+    const record: LedgerRecord = { type: 'end', taskId: task.taskId, end, wallMs: clock.wallMs() }
+    task.endKept = await patientJournal.keep([record], `the end of task ${task.taskId}`)
+    if (task.endKept) onChange()
+  }
+
   #set(task: HeldTask, status: TaskStatus): void {
+    if (task.status === status) return
     task.status = status
     task.updatedAtMs = this.#options.clock.wallMs()
+    this.#options.onChange()
   }
 
   #reporter(task: HeldTask): TaskReporter {
-    return {
-      progress: (fraction, message) => {
-        task.progress = Math.min(1, Math.max(0, Number.isFinite(fraction) ? fraction : 0))
-        if (message !== undefined) task.message = message.slice(0, limits.MESSAGE_CHARS_MAX)
-        task.updatedAtMs = this.#options.clock.wallMs()
-      },
-      log: (line) => task.log.add(line),
-      keepFacts: (facts) => this.#options.keep([{ type: 'facts', taskId: task.taskId, facts }]),
-    }
+    const { clock, keep } = this.#options
+    return reporterOf(task, clock, (facts) => keep([{ type: 'facts', taskId: task.taskId, facts }]))
   }
-}
 
-function fail(code: string, message: string): Outcome {
-  return { state: 'failed', code, message }
+  #pend(work: Promise<unknown>): void {
+    const pending = work.finally(() => this.#pending.delete(pending))
+    this.#pending.add(pending)
+  }
 }

@@ -1,12 +1,15 @@
 /** A task that the application started by itself and lets the agent steer. */
 import { DownlinkError, type Json } from '@downlink/protocol'
 import type { TaskEnd, TaskReporter, TaskRun } from './executor.ts'
-import { createTaskContext, failed, TaskSwitch } from './handler-run.ts'
+import { completed, createTaskContext, failed, TaskSwitch } from './handler-run.ts'
 import { CancelledError, ShutdownError, type TaskContext } from './task.ts'
 
 /** A task of the application's own, with what a handler is given, and the two ways in which it ends. */
 export interface TrackedTask extends TaskContext<undefined>, AsyncDisposable {
-  /** The task is done. Later calls of this or of `fail` do nothing. */
+  /**
+   * The task is done. A result past `TASK_RESULT_BYTES_MAX`, or that is not JSON, makes it fail instead. Later calls
+   * of this or of `fail` do nothing.
+   */
   complete(result?: Json): void
   /** The task failed. After a cancel this means that it has ended as cancelled. */
   fail(error: unknown): void
@@ -14,10 +17,10 @@ export interface TrackedTask extends TaskContext<undefined>, AsyncDisposable {
 
 /** The run that the runtime steers, and the handle that the application holds. */
 export function createTrackedRun(
-  task: { readonly taskId: string; readonly kind: string; readonly paused: boolean },
+  task: { readonly taskId: string; readonly kind: string },
   reporter: Pick<TaskReporter, 'progress' | 'log'>,
 ): { readonly run: TaskRun; readonly tracked: TrackedTask } {
-  const switches = new TaskSwitch(task.paused)
+  const switches = new TaskSwitch(false)
   const { promise: ended, resolve: end } = Promise.withResolvers<TaskEnd>()
   const endOnce = (result: TaskEnd): void => {
     const { signal } = switches.controller
@@ -31,7 +34,11 @@ export function createTrackedRun(
   )
   const tracked: TrackedTask = Object.assign(context, {
     complete(result?: Json) {
-      endOnce(result === undefined ? { status: 'completed' } : { status: 'completed', result })
+      try {
+        endOnce(completed(result))
+      } catch (error) {
+        endOnce(failed(error))
+      }
     },
     fail: (error: unknown) => endOnce(failed(error)),
     [Symbol.asyncDispose]() {

@@ -1,0 +1,92 @@
+/** Events and status: what an application and a person are told. */
+import { DownlinkError } from '@downlink/protocol'
+import { describe, expect, test } from 'vitest'
+import { turn } from '../test/fakes.ts'
+import { AgentEvents } from './agent-events.ts'
+import { StatusBoard } from './agent-status.ts'
+import { silentLogger, type Logger } from './logger.ts'
+import type { AgentStatus } from './options.ts'
+
+const upgrade = { type: 'upgrade', version: '2' } as const
+
+describe('given listeners', () => {
+  test('when one throws or rejects > it is logged, and the others are called', async () => {
+    const logged: string[] = []
+    const logger: Logger = { ...silentLogger, error: (_, message) => void logged.push(message) }
+    const events = new AgentEvents(logger)
+    const heard: string[] = []
+    events.on('upgrade', () => Promise.reject(new Error('late')) as never, undefined)
+    events.on(
+      'upgrade',
+      () => {
+        throw new Error('at once')
+      },
+      undefined,
+    )
+    events.on('upgrade', ({ version }) => void heard.push(version), undefined)
+    events.emit(upgrade)
+    await turn()
+    expect([heard, logged.length]).toEqual([['2'], 2])
+  })
+
+  test('when one is disposed or its signal aborts > it hears nothing more', () => {
+    const events = new AgentEvents(silentLogger)
+    const heard: string[] = []
+    const controller = new AbortController()
+    const first = events.on('upgrade', () => void heard.push('first'), undefined)
+    events.on('upgrade', () => void heard.push('second'), controller.signal)
+    events.on('upgrade', () => void heard.push('third'), AbortSignal.abort())
+    events.on('status', () => void heard.push('status'), undefined)
+    events.emit(upgrade)
+    first[Symbol.dispose]()
+    controller.abort()
+    events.emit(upgrade)
+    expect(heard).toEqual(['first', 'second'])
+  })
+
+  test('when the logger throws > nobody is harmed', () => {
+    const broken = (): never => {
+      throw new Error('no disk for logs')
+    }
+    const events = new AgentEvents({ debug: broken, info: broken, warn: broken, error: broken })
+    expect(() => events.log('error', {}, 'x')).not.toThrow()
+  })
+})
+
+describe('given a status board', () => {
+  const failure = { code: 'unauthorized', message: 'no', retry: 'never' } as const
+  type ConnectionStatus = Parameters<StatusBoard['connection']>[0]
+  // The board reads no more of it.
+  const connection = (name: 'connecting' | 'open' | 'waiting', failed?: typeof failure): ConnectionStatus =>
+    ({ name, failureCount: 0, ...(failed === undefined ? {} : { failure: failed }) }) as ConnectionStatus
+
+  test('when the connection and the syncs come and go > each change is told once', () => {
+    const told: string[] = []
+    const board = new StatusBoard(new URL('http://127.0.0.1'), ({ standing, downlink }) => {
+      told.push(`${standing} ${downlink}`)
+    })
+    board.connection(connection('connecting'))
+    board.syncAnswered()
+    board.connection(connection('open'))
+    board.syncAnswered()
+    board.connection(connection('waiting', failure))
+    board.syncFailed(new DownlinkError('unauthorized', 'no'))
+    board.connection(connection('open'))
+    expect(told).toEqual(['ok timer', 'ok sse', 'blocked timer', 'blocked offline', 'ok sse'])
+  })
+
+  test('when the journal cannot be written > it says so, and that it can again', () => {
+    const told: AgentStatus[] = []
+    const board = new StatusBoard(new URL('http://127.0.0.1'), (status) => void told.push(status))
+    board.journal(false)
+    board.syncAnswered()
+    expect(board.status).toMatchObject({
+      standing: 'blocked',
+      remedy: expect.stringMatching(/disk space/) as unknown,
+    })
+    board.journal(true)
+    expect(board.status.standing).toBe('ok')
+    expect(board.status.remedy).toBeUndefined()
+    expect(told).toHaveLength(3)
+  })
+})

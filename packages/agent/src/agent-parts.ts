@@ -1,0 +1,178 @@
+/** Puts the parts of a running agent together: credential, journal, client, controls, syncs. */
+import {
+  DownlinkError,
+  isAgentId,
+  parseToken,
+  type Clock,
+  type Control,
+  type ControlState,
+  type Random,
+} from '@downlink/protocol'
+import { randomBytes } from 'node:crypto'
+import type { AgentEvents } from './agent-events.ts'
+import type { StatusBoard } from './agent-status.ts'
+import { createBoot } from './boot.ts'
+import { createAgentClient, type AgentClient } from './client.ts'
+import type { ReceivedHeartbeat } from './connection/event-stream.ts'
+import { ControlLoop } from './controls/control-loop.ts'
+import { createMemoryJournal, openJournal, type Journal } from './controls/journal.ts'
+import type { LedgerRecord, Outcome } from './controls/ledger-records.ts'
+import type { PatientJournal } from './controls/patient-journal.ts'
+import type { AgentOptions } from './options.ts'
+import { SyncExchange } from './sync/exchange.ts'
+import { SyncLoop } from './sync/loop.ts'
+import type { TaskRuntime } from './tasks/runtime.ts'
+
+/** What exists before the agent runs. */
+export interface AgentBase {
+  readonly options: AgentOptions
+  readonly clock: Clock
+  readonly random: Random
+  readonly events: AgentEvents
+  readonly board: StatusBoard
+  readonly runtime: TaskRuntime
+  readonly patientJournal: PatientJournal
+  readonly lastHeartbeat: () => ReceivedHeartbeat | undefined
+}
+
+/** What exists while it runs. */
+export interface AgentParts {
+  readonly client: AgentClient
+  readonly journal: Journal
+  readonly controls: ControlLoop
+  readonly exchange: SyncExchange
+  readonly sync: SyncLoop
+}
+
+/**
+ * Opens what a running agent needs; dials nothing.
+ * @throws DownlinkError or the error of the file system if it cannot; then nothing is left open.
+ */
+export async function openAgentParts(base: AgentBase): Promise<AgentParts> {
+  const { options, clock, board } = base
+  const key = await options.credential.read()
+  const agentId = identify(options, key)
+  let journal: Journal | undefined
+  const client = createAgentClient({
+    hub: board.status.hub,
+    credential: () => key,
+    boot: createBoot(randomBytes),
+    clock,
+    allowPlainHttp: options.allowPlainHttp ?? false,
+    journalId: () => journal?.ledger.journalId,
+  })
+  try {
+    journal = await openWatchedJournal(base)
+  } catch (error) {
+    await client.close()
+    throw error
+  }
+  return { client, journal, ...assemble(base, agentId, client, journal) }
+}
+
+function identify(options: AgentOptions, key: string | undefined): string {
+  if (key === undefined) {
+    throw new DownlinkError(
+      'no_credential',
+      'The agent has no credential yet; enroll it with an enrollment key first.',
+    )
+  }
+  const agentId = options.agentId ?? parseToken('agent', key)?.owner
+  if (isAgentId(agentId)) return agentId
+  throw new DownlinkError(
+    'no_agent_id',
+    'This credential names no agent; set `agentId` in the options of createAgent.',
+  )
+}
+
+/** The journal, with its health on the board. */
+async function openWatchedJournal({ options, clock, board, events }: AgentBase): Promise<Journal> {
+  const { stateDirectory } = options
+  if (stateDirectory === undefined) return createMemoryJournal()
+  const journal = await openJournal(stateDirectory, clock)
+  if (journal.wasLost) {
+    events.log('warn', {}, 'the journal was damaged and put aside; earlier decisions are forgotten')
+  }
+  let isClosed = false
+  return {
+    ledger: journal.ledger,
+    wasLost: journal.wasLost,
+    async append(records: readonly LedgerRecord[]) {
+      try {
+        await journal.append(records)
+        board.journal(true)
+      } catch (error) {
+        if (!isClosed) board.journal(false)
+        throw error
+      }
+    },
+    [Symbol.asyncDispose]() {
+      isClosed = true
+      return journal[Symbol.asyncDispose]()
+    },
+  }
+}
+
+function assemble(
+  base: AgentBase,
+  agentId: string,
+  client: AgentClient,
+  journal: Journal,
+): Pick<AgentParts, 'controls' | 'exchange' | 'sync'> {
+  const { options, clock, random, events, board, runtime, patientJournal, lastHeartbeat } = base
+  const { name, version, labels, onControl } = options
+  const onSyncWanted = (): void => sync.want()
+  const controls = new ControlLoop({
+    clock,
+    journal,
+    patientJournal,
+    runtime,
+    ...(onControl === undefined
+      ? {}
+      : { decideElsewhere: async (control: Control) => outcomeOf(await onControl(control)) }),
+    onOutcome: (control, outcome) => tellOutcome(events, control, outcome),
+    onSyncWanted,
+    onTrouble: (error, message) => events.log('error', { error }, message),
+  })
+  const exchange = new SyncExchange({
+    agentId,
+    about: {
+      ...(name === undefined ? {} : { name }),
+      ...(version === undefined ? {} : { version }),
+      ...(labels === undefined ? {} : { labels }),
+    },
+    clock,
+    journal,
+    runtime,
+    controls,
+    lastHeartbeat,
+    onSyncWanted,
+    onUpgrade: (to) => events.emit({ type: 'upgrade', version: to }),
+  })
+  const sync = new SyncLoop({
+    clock,
+    random,
+    prepare: () => exchange.prepare(),
+    send: (request, signal) => client.sync(request, { signal }),
+    takeIn: (reply) => exchange.takeIn(reply),
+    onSuccess: () => board.syncAnswered(),
+    onFailure: (error) => {
+      board.syncFailed(error)
+      events.log('warn', { error }, 'a sync failed; it is tried again')
+    },
+  })
+  return { controls, exchange, sync }
+}
+
+function tellOutcome(events: AgentEvents, control: Control, outcome: Outcome): void {
+  const state: ControlState =
+    outcome.state === 'applied' ? { state: 'applied', confirmedBy: 'agent' } : outcome
+  events.emit({ type: 'control', control, outcome: state })
+}
+
+/** What the application's word means for the ledger: anything but a failure says that it is applied. */
+function outcomeOf(state: ControlState | undefined | void): Outcome {
+  return state?.state === 'failed'
+    ? { state: 'failed', code: state.code, message: state.message }
+    : { state: 'applied' }
+}
