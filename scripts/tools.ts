@@ -18,7 +18,8 @@ export const TOOLS: readonly Tool[] = [
   { name: 'ps', aptPackage: 'procps', tests: ['packages/cli/src/**/*.fault.test.ts', 'e2e/**/*.test.ts'] },
   { name: 'tar', aptPackage: 'tar', tests: ['packages/cli/src/**/*.fault.test.ts', 'e2e/**/*.test.ts'] },
   { name: 'gzip', aptPackage: 'gzip', tests: ['packages/cli/src/**/*.fault.test.ts', 'e2e/**/*.test.ts'] },
-  { name: 'curl', aptPackage: 'curl', tests: ['e2e/**/*.test.ts'] },
+  { name: 'slowhttptest', aptPackage: 'slowhttptest', tests: ['e2e/slowhttptest.test.ts'] },
+  { name: 'curl', aptPackage: 'curl', tests: ['e2e/curl.test.ts'] },
 ]
 
 /** Those of `tools` that are not in any folder of `path`. */

@@ -80,6 +80,18 @@ describe.each(['cancel', 'pause'])('given an original and an open %s', (action) 
     expect(bench.mailbox.open).toEqual([])
   })
 
+  test('reported completed once, as originals do > failed: already_finished, not applied', () => {
+    const bench = original(action)
+    for (const tasks of [{ t1: 'downloading' }, { t1: 'completed' }, {}]) next(bench, tasks)
+    expect(bench.outcome('x1')).toMatchObject({ state: 'failed', code: 'already_finished' })
+  })
+
+  test('reported completed before the hub knew of its own write > not applied either', () => {
+    const bench = original(action)
+    for (const tasks of [{ t1: 'completed' }, {}, {}]) next(bench, tasks)
+    expect(bench.outcome('x1')).toMatchObject({ state: 'failed', code: 'already_finished' })
+  })
+
   test('reported completed twice > failed: already_finished', () => {
     const bench = original(action)
     for (const tasks of [{ t1: 'downloading' }, { t1: 'completed' }, { t1: 'completed' }]) next(bench, tasks)
@@ -114,6 +126,42 @@ describe('given an original and a cancel that was observed', () => {
     next(bench, { t1: 'downloading' })
     expect(bench.entry('x1').diverged).toBe(true)
     expect(bench.taskState('t1')).toBe('running')
+  })
+})
+
+describe('given an original and a task that runs again after its cancel', () => {
+  test('it is missing in one sync > not shown as cancelled by the old cancel', () => {
+    const bench = original('cancel')
+    for (const tasks of [{}, {}, {}, { t1: 'downloading' }, {}]) next(bench, tasks)
+    expect(bench.taskState('t1')).toBe('running')
+    next(bench, {})
+    expect(bench.taskState('t1'), 'no cancel was handed out since').toBe('gone')
+  })
+})
+
+describe('given an original and a task that nobody stops', () => {
+  test('missing in two syncs in a row > gone, not at work for ever: its report of the end was lost', () => {
+    const bench = original()
+    for (const tasks of [{ t1: 'downloading' }, {}, { t1: 'downloading' }, {}]) next(bench, tasks)
+    expect(bench.taskState('t1'), 'once is not enough').toBe('running')
+    next(bench, {})
+    expect(bench.taskState('t1')).toBe('gone')
+    next(bench, { t1: 'downloading' })
+    expect(bench.taskState('t1')).toBe('running')
+  })
+
+  test('paused after a cancel that expired > gone, as no cancel settled', () => {
+    const bench = original()
+    bench.control({ controlId: 'c1', action: 'cancel', ttlMs: 15_000 })
+    next(bench, { t1: 'downloading' })
+    next(bench, { t1: 'downloading' })
+    bench.control({ controlId: 'p1', action: 'pause' })
+    for (const tasks of [{ t1: '' }, {}, {}]) next(bench, tasks)
+    expect([bench.state('c1'), bench.state('p1'), bench.taskState('t1')]).toEqual([
+      'expired',
+      'applied',
+      'gone',
+    ])
   })
 })
 
@@ -161,6 +209,13 @@ describe('given an original and an open resume', () => {
     bench.pass(1_000)
     bench.originalSync({ t1: status })
     expect(bench.state('r1')).not.toBe('applied')
+  })
+
+  test('the task has finished meanwhile > failed: already_finished, and it is not started once more', () => {
+    const bench = original('resume')
+    const answer = next(bench, { t1: 'completed' })
+    expect(newTaskIds(answer)).toEqual([])
+    expect(bench.outcome('x1')).toMatchObject({ state: 'failed', code: 'already_finished' })
   })
 
   test('it superseded a pause that was not settled > still at most once in 10 s', () => {

@@ -7,23 +7,26 @@ import {
   type SyncRequest,
 } from '@downlink/protocol'
 import type { MailboxDraft } from './draft.ts'
-import { isActive } from './lifecycle-tasks.ts'
+import { isActive, MISSING_SYNCS } from './lifecycle-tasks.ts'
 import { controlsToHandOut } from './lifecycle.ts'
 import type { ControlEntry } from './mailbox.ts'
-
-/** Syncs in a row, begun after the write, in which a task must be missing before its control is settled. */
-const MISSING_SYNCS = 2
 
 /** Settles what the sync shows to have happened. */
 export function observeOriginal(draft: MailboxDraft, request: SyncRequest, beganServiceMs: number): void {
   const statuses = new Map(request.tasks.map((task) => [task.taskId, task.status]))
-  for (const entry of draft.mailbox.open) {
-    const status = statuses.get(entry.taskId)
+  for (const open of draft.mailbox.open) {
+    const status = statuses.get(open.taskId)
+    const entry = withReportedEnd(draft, open, status)
     const write = draft.writeOf(entry)
+    if (entry.endedOtherwise === true && entry.action !== 'cancel' && entry.action !== 'pause') {
+      // Handing out a resume, with its task in `newTasks`, would run what is finished once more.
+      finishedBefore(draft, entry)
+      continue
+    }
     // A sync that began in the very millisecond of the write may have begun before it.
     if (write === undefined || beganServiceMs <= write.firstServiceMs) {
       // Whatever the hub counted in an earlier life, the row of absences is broken.
-      if (status !== undefined && isActive(status)) resetMissing(draft, entry)
+      if (status !== undefined && !isTerminalStatus(status)) resetMissing(draft, entry)
       continue
     }
     if (entry.action === 'resume') {
@@ -71,32 +74,36 @@ function observeEnd(draft: MailboxDraft, entry: ControlEntry, status: string | u
     if (missingSyncs !== (entry.missingSyncs ?? 0)) draft.replaceOpen({ ...entry, missingSyncs })
     return
   }
-  if (status !== undefined && status !== 'cancelled') {
-    draft.settle(entry, {
-      state: 'failed',
-      code: 'already_finished',
-      message: `Task ${entry.taskId} ended as ${status} before ${entry.action} could take effect.`,
-    })
-    return
-  }
-  const cancelled = wasCancelled(draft, entry)
+  if (entry.endedOtherwise === true) return finishedBefore(draft, entry)
   const task = draft.mailbox.tasks.find((other) => other.taskId === entry.taskId)
   if (task !== undefined && !isTerminalStatus(task.state)) {
-    draft.replaceTask({ ...task, state: cancelled ? 'cancelled' : 'gone', changedAtMs: draft.time.wallMs })
+    const state = entry.action === 'cancel' ? 'cancelled' : 'gone'
+    draft.replaceTask({ ...task, state, changedAtMs: draft.time.wallMs })
   }
   confirm(draft, entry)
+}
+
+/** Notes an end that is no cancel: an original reports it once, and the absence after it is no control's effect. */
+function withReportedEnd(draft: MailboxDraft, entry: ControlEntry, status: string | undefined): ControlEntry {
+  const endedOtherwise = status !== undefined && isTerminalStatus(status) && status !== 'cancelled'
+  if (status === undefined || endedOtherwise === (entry.endedOtherwise ?? false)) return entry
+  const { endedOtherwise: _, ...rest } = entry
+  const noted: ControlEntry = endedOtherwise ? { ...rest, endedOtherwise } : rest
+  draft.replaceOpen(noted)
+  return noted
+}
+
+function finishedBefore(draft: MailboxDraft, entry: ControlEntry): void {
+  draft.settle(entry, {
+    state: 'failed',
+    code: 'already_finished',
+    message: `Task ${entry.taskId} ended by itself before ${entry.action} could take effect.`,
+  })
 }
 
 function resetMissing(draft: MailboxDraft, entry: ControlEntry): void {
   if (entry.missingSyncs !== undefined && entry.missingSyncs > 0)
     draft.replaceOpen({ ...entry, missingSyncs: 0 })
-}
-
-/** Absence counts as cancelled only if a cancel had been handed out. */
-function wasCancelled(draft: MailboxDraft, entry: ControlEntry): boolean {
-  return [entry, ...draft.mailbox.settled].some(
-    (other) => other.taskId === entry.taskId && other.action === 'cancel' && draft.mayBeWritten(other),
-  )
 }
 
 function confirm(draft: MailboxDraft, entry: ControlEntry): void {

@@ -12,6 +12,9 @@ import type { MailboxDraft } from './draft.ts'
 import { sameLane } from './lifecycle.ts'
 import type { ControlEntry, TaskEntry } from './mailbox.ts'
 
+/** Syncs in a row in which an original must not list a task before that means anything: one that has just started may list nothing. */
+export const MISSING_SYNCS = 2
+
 /** Stamps controls as observed and moves hub-made tasks to the state that the agent reports (R-23). */
 export function observeTasks(draft: MailboxDraft, request: SyncRequest, acknowledges: boolean): void {
   const reports = new Map(request.tasks.map((task) => [task.taskId, task]))
@@ -33,9 +36,15 @@ export function observeTasks(draft: MailboxDraft, request: SyncRequest, acknowle
   }
   for (const task of draft.mailbox.tasks) {
     const report = reports.get(task.taskId)
+    const missingSyncs = report === undefined && !acknowledges ? (task.missingSyncs ?? 0) + 1 : 0
     const next =
-      report === undefined ? stateWhenMissing(draft, task, acknowledges) : stateReported(task, report)
-    if (next === task.state) continue
+      report === undefined
+        ? stateWhenMissing(draft, task, acknowledges, missingSyncs)
+        : stateReported(task, report)
+    if (next === task.state) {
+      if (isAtWork(task.state)) countMissing(draft, task, missingSyncs)
+      continue
+    }
     draft.replaceTask(withState(task, next, report, draft.time.wallMs))
   }
   dropOldFinishedTasks(draft)
@@ -105,15 +114,32 @@ function stateReported(task: TaskEntry, report: TaskReport): TaskState {
   }
 }
 
-function stateWhenMissing(draft: MailboxDraft, task: TaskEntry, acknowledges: boolean): TaskState {
-  if (isTerminalStatus(task.state) || task.state === 'assigned' || task.state === 'gone') return task.state
+function isAtWork(state: TaskState): boolean {
+  return state === 'queued' || state === 'running' || state === 'paused'
+}
+
+function countMissing(draft: MailboxDraft, task: TaskEntry, missingSyncs: number): void {
+  if (missingSyncs === (task.missingSyncs ?? 0)) return
+  draft.set({
+    tasks: draft.mailbox.tasks.map((other) => (other === task ? { ...task, missingSyncs } : other)),
+  })
+}
+
+function stateWhenMissing(
+  draft: MailboxDraft,
+  task: TaskEntry,
+  acknowledges: boolean,
+  missingSyncs: number,
+): TaskState {
+  if (!isAtWork(task.state)) return task.state
+  // Its last report was lost, or its user removed it: nothing will ever say more. Only a cancel's own settling shows `cancelled`.
+  if (!acknowledges) return missingSyncs < MISSING_SYNCS ? task.state : 'gone'
   const cancelled = draft.mailbox.settled.some(
     (entry) =>
       entry.taskId === task.taskId && entry.action === 'cancel' && entry.stamps.observed !== undefined,
   )
-  if (cancelled) return 'cancelled'
   // One of ours that no longer lists it never started it for good, or lost its state: hand it out again.
-  return acknowledges ? 'assigned' : task.state
+  return cancelled ? 'cancelled' : 'assigned'
 }
 
 function withState(
@@ -123,7 +149,7 @@ function withState(
   wallMs: number,
 ): TaskEntry {
   const over = isTerminalStatus(state)
-  const { input, ...rest } = task
+  const { input, missingSyncs: _, ...rest } = task
   return {
     ...rest,
     ...(over || input === undefined ? {} : { input }),

@@ -41,6 +41,8 @@ export interface TaskEntry {
   readonly state: TaskState
   readonly errorMessage?: string
   readonly result?: Json
+  /** Originals: syncs in a row in which a task at work was not listed. */
+  readonly missingSyncs?: number
   /** By the hub's wall clock. */
   readonly changedAtMs: number
 }

@@ -124,6 +124,39 @@ describe('given a stream', () => {
     expect(record?.mayHaveApplied === true, 'what was handed out may have been applied').toBe(handedOut)
   })
 
+  test('when a change proves pointless on what is on its way > that still is what nothing may contradict', async () => {
+    await sync()
+    const pause = await make('pause', 't2')
+    await service.createControl('a1', { action: 'pause', taskId: 't1', ttlMs: 1_000 }, asker)
+    const committed = await service.mailbox('a1')
+    clock.advance(1_001)
+    const { texts, pusher } = attach()
+    // The resume takes the expired pause along, so that there is nothing left to expire.
+    const pending = [make('resume', 't2'), service.expire('a1')]
+    pusher.deliver({ mailbox: committed })
+    const handedOut = texts.join('').includes(pause.controlId)
+    await Promise.all(pending)
+    const record = await service.control(pause.controlId)
+    expect(record?.mayHaveApplied === true, 'what was handed out may have been applied').toBe(handedOut)
+  })
+
+  test.each(['cancel', 'pause'])(
+    'when an original syncs while a %s is on its way > what its resume would start stays out',
+    async (action) => {
+      const original = parseSyncRequest({ agentId: 'a1' })
+      if (original === undefined) throw new Error('The test sends a sync without agentId. Add it.')
+      const syncOriginal = (): ReturnType<ControlService['sync']> =>
+        service.sync('a1', original, store.serviceMs())
+      await syncOriginal()
+      const resume = await make('resume')
+      const stopping = make(action)
+      const answer = await syncOriginal()
+      await stopping
+      expect(answer, 'it would start what it is told to stop').toMatchObject({ newTasks: [], controls: [] })
+      expect((await service.control(resume.controlId))?.mayHaveApplied).toBeUndefined()
+    },
+  )
+
   test('when the stream names another journal > a verb that must not be applied twice waits for the sync', async () => {
     await sync({ journalId: 'other' })
     const { texts } = attach()

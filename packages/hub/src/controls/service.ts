@@ -26,7 +26,7 @@ import { decideSync, type SyncAnswer } from './lifecycle-sync.ts'
 import { createControl, createTask, expireControls } from './lifecycle.ts'
 import type { MailboxChanges } from './mailbox-changes.ts'
 import { emptyMailbox, type Mailbox } from './mailbox.ts'
-import { notOvertaken } from './not-overtaken.ts'
+import { notOvertaken, tasksNotOvertaken } from './not-overtaken.ts'
 import { readControl } from './read-control.ts'
 import { fitAnswer, type FittedAnswer } from './sync-reply.ts'
 import { taskRecords } from './task-records.ts'
@@ -166,7 +166,13 @@ class StoredControlService implements ControlService {
           agentId,
           controls.map((control) => control.controlId),
         )
-        return { ...decision, result: { ...decision.answer, controls } }
+        // One of ours learns of a task's controls before it starts the task; an original would start it.
+        const { answer } = decision
+        const newTasks =
+          request.journalId === undefined
+            ? tasksNotOvertaken(answer.newTasks, controls, decision.mailbox, memory.decided)
+            : answer.newTasks
+        return { ...decision, result: { ...answer, controls, newTasks } }
       },
       // Published below, once it is known what the reply carries.
       false,
@@ -254,8 +260,9 @@ class StoredControlService implements ControlService {
       const before = document ?? emptyMailbox(agentId)
       const { mailbox, history, result } = decide(before, time)
       const isChanged = mailbox !== before
-      // Whoever acts on an older commit from now on must not contradict this decision.
-      if (isChanged && mailbox.version >= (memory.decided?.version ?? 0)) memory.decided = mailbox
+      // Whoever acts on an older commit from now on must not contradict this decision. The store tries a change on what
+      // is committed first: that result is no newer than what is staged, and does not hold.
+      if (isChanged && mailbox.version > (memory.decided?.version ?? 0)) memory.decided = mailbox
       const committed = { result, mailbox, isChanged }
       return isChanged ? { document: mailbox, history, result: committed } : { result: committed }
     })

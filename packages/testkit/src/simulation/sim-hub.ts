@@ -1,5 +1,6 @@
 /** A hub in a simulation: the real life cycle over a disk that commits late and a process that dies. */
 import {
+  controlsToHandOut,
   controlsToPush,
   createControl,
   createTask,
@@ -20,7 +21,26 @@ import type { IssuedControl, SyncRequest } from '@downlink/protocol'
 import type { Scheduler } from './scheduler.ts'
 
 /** A part of the design to leave out, to see that the checker notices. */
-export type Mutant = 'none' | 'dedupe' | 'supersession' | 'commit-before-reply' | 'stale-check'
+export type Mutant =
+  | 'none'
+  | 'dedupe'
+  | 'supersession'
+  | 'commit-before-reply'
+  | 'stale-check'
+  /** Originals: one sync without the task settles a cancel or pause. */
+  | 'settle-after-one-sync'
+  /** Originals: a verb of the application's own is handed out in every sync. */
+  | 'verbs-again'
+  /** Originals: what a resume starts goes out although a cancel of it is on its way to the disk. */
+  | 'overtaken-tasks'
+
+/** What a reply offers, beside what the hub knew when it decided on it. */
+export interface Offer {
+  readonly controls: readonly IssuedControl[]
+  readonly taskIds: readonly string[]
+  /** The newest decision, committed or not. */
+  readonly newest: Mailbox
+}
 
 /** One agent's hub. */
 export class SimHub {
@@ -28,9 +48,15 @@ export class SimHub {
   up = true
   /** Told of everything that a commit made true. */
   onCommit: (mailbox: Mailbox) => void = () => undefined
+  /** Told of what each answer to a sync carries, when it is sent. */
+  onOffer: (offer: Offer) => void = () => undefined
   push: (controls: readonly IssuedControl[]) => void = () => undefined
+  /** Pushes a `sync` event. */
+  nudge: () => void = () => undefined
   /** The journal that the agent's open stream named when it was opened. */
   streamJournalId: () => string | undefined = () => undefined
+  /** The agent's stream is that of an original: only what it can apply is pushed. */
+  readonly #isOriginal: boolean
   readonly #scheduler: Scheduler
   readonly #mutant: Mutant
   #disk: Mailbox
@@ -38,13 +64,14 @@ export class SimHub {
   #diskEpoch = 1
   #backup: Mailbox
   #staged: Mailbox | undefined
-  #written = new Map<string, WriteRecord>()
+  #written = new Map<string, WriteRecord | undefined>()
   #startedMs = 0
   #lastCommitMs = 0
 
-  constructor(scheduler: Scheduler, agentId: string, mutant: Mutant) {
+  constructor(scheduler: Scheduler, agentId: string, mutant: Mutant, isOriginal = false) {
     this.#scheduler = scheduler
     this.#mutant = mutant
+    this.#isOriginal = isOriginal
     this.#disk = emptyMailbox(agentId)
     this.#backup = this.#disk
   }
@@ -90,15 +117,31 @@ export class SimHub {
   sync(request: SyncRequest, reply: (answer: SyncAnswer) => void): void {
     const beganServiceMs = this.#serviceMs()
     let answer: SyncAnswer | undefined
+    let offer: Offer | undefined
     this.#update((mailbox) => {
-      const decision = decideSync(mailbox, request, { ...this.#time(), beganServiceMs }, this.#written)
-      answer = 'answer' in decision ? decision.answer : undefined
-      return decision.mailbox
+      const time = { ...this.#time(), beganServiceMs }
+      const again = this.#mutant === 'settle-after-one-sync'
+      const before = again ? decideSync(mailbox, request, time, this.#written).mailbox : mailbox
+      const decision = decideSync(before, request, time, this.#written)
+      answer = undefined
+      if ('clone' in decision) return decision.mailbox
+      answer = this.#notOvertaken(decision.answer, decision.mailbox)
+      // From here on a decision must count on the agent's having seen them.
+      for (const { controlId } of answer.controls) {
+        if (!this.#written.has(controlId)) this.#written.set(controlId, undefined)
+      }
+      const isNewer = this.#newest().version > decision.mailbox.version
+      offer = {
+        controls: answer.controls,
+        taskIds: answer.newTasks.map((task) => task.id),
+        newest: isNewer ? this.#newest() : decision.mailbox,
+      }
+      return this.#mutant === 'verbs-again' ? withVerbsOpen(mailbox, decision.mailbox) : decision.mailbox
     })(() => {
-      if (answer === undefined) return
-      const controls = this.#stillOpen(answer.controls)
-      this.#noteWritten(controls)
-      reply({ ...answer, controls })
+      if (answer === undefined || offer === undefined) return
+      this.onOffer(offer)
+      this.#noteWritten(answer.controls)
+      reply(answer)
     })
   }
 
@@ -127,16 +170,39 @@ export class SimHub {
   }
 
   #handOut(): void {
+    if (this.#isOriginal) return this.#handOutToOriginal()
     const controls = this.#stillOpen(controlsToPush(this.#disk, this.#serviceMs(), this.streamJournalId()))
     if (controls.length === 0) return
     this.#noteWritten(controls)
     this.push(controls)
   }
 
+  #handOutToOriginal(): void {
+    const controls = this.#stillOpen(controlsToHandOut(this.#disk, this.#serviceMs()))
+    const pushed = controls.filter(({ action }) => action === 'cancel' || action === 'pause')
+    this.#noteWritten(pushed)
+    if (pushed.length > 0) this.push(pushed)
+    if (pushed.length < controls.length) this.nudge()
+  }
+
   /** Leaves out what a decision on its way to the disk has settled: it counted on these not having been written. */
   #stillOpen(controls: readonly IssuedControl[]): readonly IssuedControl[] {
     const open = new Set(this.#newest().open.map((entry) => entry.controlId))
     return controls.filter((control) => open.has(control.controlId))
+  }
+
+  /** An answer from committed state must not contradict what is staged; one that is staged itself cannot. */
+  #notOvertaken(answer: SyncAnswer, mailbox: Mailbox): SyncAnswer {
+    const staged = this.#staged
+    if (staged === undefined || staged.version <= mailbox.version) return answer
+    const controls = this.#stillOpen(answer.controls)
+    if (!this.#isOriginal || this.#mutant === 'overtaken-tasks') return { ...answer, controls }
+    const newTasks = answer.newTasks.filter(({ id }) => {
+      const open = staged.open.find((entry) => entry.taskId === id && entry.lane === 'state')
+      if (open !== undefined) return controls.some((control) => control.controlId === open.controlId)
+      return staged.tasks.some((task) => task.taskId === id && task.state === 'assigned')
+    })
+    return { ...answer, controls, newTasks }
   }
 
   #noteWritten(controls: readonly IssuedControl[]): void {
@@ -153,10 +219,11 @@ export class SimHub {
 
   /** Stages a change; the returned function runs its argument once that is on the disk, unless the hub dies first. */
   #update(change: (mailbox: Mailbox) => Mailbox): (done: () => void) => void {
-    const before = this.#newest()
-    const after = change(before)
     const life = this.life
-    if (after === before && this.#staged === undefined) return (done) => done()
+    // As the store does: what changes nothing is answered from committed state, everything else rests on the newest.
+    const changed = change(this.#disk)
+    if (changed === this.#disk) return (done) => done()
+    const after = this.#staged === undefined ? changed : change(this.#staged)
     this.#staged = after
     // Commits keep their order: a later one is never on the disk before an earlier one.
     this.#lastCommitMs = Math.max(this.#lastCommitMs, this.#scheduler.nowMs + this.#scheduler.between(1, 15))
@@ -197,4 +264,11 @@ function withoutSupersession(before: Mailbox, after: Mailbox): Mailbox {
     (entry) => !after.open.some((other) => other.controlId === entry.controlId),
   )
   return { ...after, open: [...revived, ...after.open], settled: before.settled }
+}
+
+function withVerbsOpen(before: Mailbox, after: Mailbox): Mailbox {
+  const handedOut = before.open.filter(
+    (entry) => entry.lane !== 'state' && !after.open.some((other) => other.controlId === entry.controlId),
+  )
+  return { ...after, open: [...handedOut, ...after.open] }
 }
