@@ -19,6 +19,11 @@ export const TOOLS: readonly Tool[] = [
   { name: 'tar', aptPackage: 'tar', tests: ['packages/cli/src/**/*.fault.test.ts', 'e2e/**/*.test.ts'] },
   { name: 'gzip', aptPackage: 'gzip', tests: ['packages/cli/src/**/*.fault.test.ts', 'e2e/**/*.test.ts'] },
   { name: 'slowhttptest', aptPackage: 'slowhttptest', tests: ['e2e/slowhttptest.test.ts'] },
+  {
+    name: 'openssl',
+    aptPackage: 'openssl',
+    tests: ['packages/agent/src/connection/{tls,proxy}.fault.test.ts'],
+  },
   { name: 'curl', aptPackage: 'curl', tests: ['e2e/curl.test.ts'] },
 ]
 

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { limits } from '@downlink/protocol'
 import { AGENT_API_PREFIX, type AgentApi } from './http/agent-api.ts'
 import { rawErrorReply } from './http/json-reply.ts'
+import type { RequestGuard } from './http/request-guard.ts'
 
 /** Answers a request, or hands on what is not the hub's. */
 export type Handler = (
@@ -15,6 +16,9 @@ export type Handler = (
 export interface HandlerOptions {
   /** Stands before every path of the hub; empty if it has the server to itself. */
   readonly basePath: string
+  readonly guard: RequestGuard
+  /** Called for every request that the hub answers, before it does. */
+  readonly onRequest: (response: ServerResponse) => void
   readonly agentApi: AgentApi
   readonly operatorApi: (request: IncomingMessage, response: ServerResponse) => void
 }
@@ -23,32 +27,57 @@ const OPERATOR_PATHS = /^\/(?:api\/v1(?:\/|$)|healthz$|readyz$)/
 
 /** Makes the handler. It needs no server of its own. */
 export function createHandler(options: HandlerOptions): Handler {
-  const { basePath, agentApi, operatorApi } = options
+  const { basePath, guard, onRequest, agentApi, operatorApi } = options
   return (request, response, next) => {
     const url = request.url ?? '/'
     const isOurs = basePath === '' || url === basePath || url.startsWith(`${basePath}/`)
-    if (isOurs && basePath !== '') request.url = url.slice(basePath.length) || '/'
-    const path = (request.url ?? '/').split('?', 1)[0] ?? '/'
-    if (isOurs && path.startsWith(AGENT_API_PREFIX)) agentApi(request, response, path)
-    else if (next === undefined || (isOurs && OPERATOR_PATHS.test(path))) operatorApi(request, response)
-    else {
-      request.url = url
+    const ownUrl = isOurs ? url.slice(basePath.length) || '/' : url
+    const path = ownUrl.split('?', 1)[0] ?? '/'
+    const isAgents = isOurs && path.startsWith(AGENT_API_PREFIX)
+    if (!isAgents && next !== undefined && !(isOurs && OPERATOR_PATHS.test(path))) {
       next()
+      return
     }
+    request.url = ownUrl
+    guard(request, response, () => {
+      onRequest(response)
+      if (isAgents) agentApi(request, response, path)
+      else operatorApi(request, response)
+    })
   }
 }
 
+/** Bounds of a server's connections; by default those of the limits. */
+export interface ServerBounds {
+  readonly headersMs?: number
+  readonly keepAliveMs?: number
+  readonly connectionsMax?: number
+}
+
 /** A server with bounds on slow and large senders. A stream has no time limit: these end with its request's last byte. */
-export function createHttpServer(handler: Handler): Server {
+export function createHttpServer(handler: Handler, bounds: ServerBounds = {}): Server {
+  const {
+    headersMs = limits.REQUEST_HEADERS_MS_MAX,
+    keepAliveMs = limits.KEEP_ALIVE_MS,
+    connectionsMax = limits.CONNECTIONS_MAX,
+  } = bounds
   const server = createServer(
     {
-      headersTimeout: limits.REQUEST_HEADERS_MS_MAX,
+      headersTimeout: headersMs,
       requestTimeout: limits.REQUEST_RECEIVE_MS_MAX,
+      connectionsCheckingInterval: Math.min(headersMs, limits.CONNECTIONS_CHECK_MS),
       maxHeaderSize: limits.REQUEST_HEADER_BYTES_MAX,
-      keepAliveTimeout: limits.KEEP_ALIVE_MS,
+      keepAliveTimeout: keepAliveMs,
+      // The guard answers it with a body that says what is missing.
+      requireHostHeader: false,
       noDelay: true,
     },
     (request, response) => handler(request, response),
+  )
+  server.maxConnections = connectionsMax
+  // Whatever a client expects, the reply says what it gets.
+  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) =>
+    handler(request, response),
   )
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (socket.writable && error.code !== 'ECONNRESET') socket.end(rawErrorReply(error.code))

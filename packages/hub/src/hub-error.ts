@@ -7,11 +7,18 @@ export class HubError extends DownlinkError {
   declare readonly code: ErrorCode
   readonly status: number
   readonly details?: Json
-  constructor(code: ErrorCode, message: string, options: { details?: Json; cause?: unknown } = {}) {
+  /** When another try may succeed, for `Retry-After`. */
+  readonly retryAfterMs?: number
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { details?: Json; retryAfterMs?: number; cause?: unknown } = {},
+  ) {
     super(code, message, { cause: options.cause })
     this.name = 'HubError'
     this.status = ERROR_CODES[code].status
     if (options.details !== undefined) this.details = options.details
+    if (options.retryAfterMs !== undefined) this.retryAfterMs = options.retryAfterMs
   }
 }
 
@@ -45,4 +52,11 @@ export function errorBody(error: HubError): ErrorBody {
     message: error.message,
     ...(error.details === undefined ? {} : { details: error.details }),
   }
+}
+
+/** The headers that belong to an error, beside those of its body. */
+export function errorHeaders(error: HubError): Readonly<Record<string, string>> {
+  if (error.status === 401) return { 'WWW-Authenticate': 'Bearer' }
+  if (error.status !== 429 && error.status !== 503) return {}
+  return { 'Retry-After': String(Math.max(1, Math.ceil((error.retryAfterMs ?? 0) / 1_000))) }
 }

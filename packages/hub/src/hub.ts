@@ -1,7 +1,7 @@
 /** The hub: puts stores, controls, streams and both APIs together, and takes them apart again. */
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import type { Server, ServerResponse } from 'node:http'
+import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import {
   DownlinkError,
@@ -22,11 +22,16 @@ import { createEventsRoute } from './delivery/events-route.ts'
 import { startHeartbeatWheel } from './delivery/heartbeat-wheel.ts'
 import { createSessionRegistry, type SessionRegistry } from './delivery/session-registry.ts'
 import { createSyncRoute } from './delivery/sync-route.ts'
+import { createWakePolls, type WakePolls } from './delivery/wake-polls.ts'
+import { createWakeRoute } from './delivery/wake-route.ts'
 import { createAgentRoutes } from './enrollment/agent-routes.ts'
 import { createAgents } from './enrollment/agents.ts'
 import { createEnrollmentKeys } from './enrollment/enrollment-keys.ts'
 import { createHandler, createHttpServer, type Handler } from './http-server.ts'
 import { createAgentApi } from './http/agent-api.ts'
+import { createInFlight, type InFlight } from './http/in-flight.ts'
+import { createRateLimits } from './http/rate-limits.ts'
+import { createRequestGuard } from './http/request-guard.ts'
 import { silentLogger, type Logger } from './logger.ts'
 import { createOperatorApp } from './operator/operator-app.ts'
 import type { Store } from './store/store.ts'
@@ -44,6 +49,21 @@ export interface HubOptions {
    * @defaultValue 15,000
    */
   readonly heartbeatMs?: number
+  /**
+   * Longest time that a `wake` is held, ms, 10 to 28,000: shorter where a proxy gives up sooner.
+   * @defaultValue 28,000
+   */
+  readonly wakeHoldMs?: number
+  /**
+   * Requests per second that one agent may send, and four times as many at once; past it 429.
+   * @defaultValue 50
+   */
+  readonly agentRequestsPerS?: number
+  /**
+   * Requests per second that one operator's token may send, and four times as many at once; past it 429.
+   * @defaultValue 1,000
+   */
+  readonly operatorRequestsPerS?: number
   /** @defaultValue nothing is logged */
   readonly logger?: Logger
   /**
@@ -71,7 +91,7 @@ export interface Hub extends AsyncDisposable {
 
 /**
  * Makes a hub on an open store and starts its timers.
- * @throws RangeError for a `heartbeatMs` or `basePath` that is not allowed, StoreError if the store cannot be read.
+ * @throws RangeError for a number or `basePath` that is not allowed, StoreError if the store cannot be read.
  */
 export async function createHub(options: HubOptions): Promise<Hub> {
   const settings = checkedSettings(options)
@@ -79,6 +99,9 @@ export async function createHub(options: HubOptions): Promise<Hub> {
   const memories = createAgentMemories()
   const changes = createMailboxChanges()
   const registry = createSessionRegistry()
+  const polls = createWakePolls({ clock, holdMs: settings.wakeHoldMs, memories, changes })
+  const rates = createRateLimits(settings)
+  const inFlight = createInFlight(clock)
   const agents = createAgents(store, clock)
   const enrollmentKeys = createEnrollmentKeys(store, clock, agents)
   const service = createControlService({ store, clock, hubBoot: randomUUID(), memories, changes })
@@ -89,6 +112,8 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     memories,
     changes,
     registry,
+    polls,
+    rates,
     agents,
     enrollmentKeys,
     service,
@@ -99,7 +124,9 @@ export async function createHub(options: HubOptions): Promise<Hub> {
   const agentApi = createAgentApi({
     agents,
     logger,
-    routes: [events, createSyncRoute(parts), ...createAgentRoutes(parts)],
+    rates,
+    memories,
+    routes: [events, createSyncRoute(parts), createWakeRoute(parts), ...createAgentRoutes(parts)],
     serviceMs: () => store.serviceMs(),
     onSeen: (agentId) => rememberSeen(memories.of(agentId), clock),
   })
@@ -114,6 +141,11 @@ export async function createHub(options: HubOptions): Promise<Hub> {
   const wheel = startHeartbeatWheel({ clock, heartbeatMs, sessions: () => registry.all() })
   const handler = createHandler({
     basePath: settings.basePath,
+    guard: createRequestGuard(clock),
+    onRequest(response) {
+      inFlight.follow(response)
+      if (draining.isDraining) response.setHeader('Connection', 'close')
+    },
     agentApi,
     operatorApi: (request, response) => operatorApp.routing(request, response),
   })
@@ -121,10 +153,12 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     ...settings,
     draining,
     registry,
+    polls,
     waits,
+    inFlight,
     operatorApp,
     handler,
-    parts: [expiry, wheel, events, waits],
+    parts: [expiry, wheel, events, polls, waits],
   })
 }
 
@@ -133,6 +167,9 @@ interface Settings {
   readonly clock: Clock
   readonly random: Random
   readonly heartbeatMs: number
+  readonly wakeHoldMs: number
+  readonly agentRequestsPerS: number
+  readonly operatorRequestsPerS: number
   readonly logger: Logger
   readonly basePath: string
 }
@@ -140,6 +177,8 @@ interface Settings {
 interface RunningParts extends Settings {
   readonly draining: { isDraining: boolean }
   readonly registry: SessionRegistry
+  readonly polls: WakePolls
+  readonly inFlight: InFlight
   readonly waits: ControlWaits
   readonly operatorApp: FastifyInstance
   readonly handler: Handler
@@ -149,18 +188,12 @@ interface RunningParts extends Settings {
 class RunningHub implements Hub {
   readonly handler: Handler
   readonly #parts: RunningParts
-  readonly #inFlight = new Set<ServerResponse>()
-  /** Resolves when the last request in flight is answered. */
-  #onIdle: (() => void) | undefined
   #server: Server | undefined
   #drained: Promise<void> | undefined
 
   constructor(parts: RunningParts) {
     this.#parts = parts
-    this.handler = (request, response, next) => {
-      this.#follow(response)
-      parts.handler(request, response, next)
-    }
+    this.handler = parts.handler
   }
 
   async listen({ port, host = '127.0.0.1' }: { port: number; host?: string }): Promise<URL> {
@@ -193,17 +226,8 @@ class RunningHub implements Hub {
     return this.drain()
   }
 
-  #follow(response: ServerResponse): void {
-    this.#inFlight.add(response)
-    if (this.#parts.draining.isDraining && !response.headersSent) response.setHeader('Connection', 'close')
-    response.once('close', () => {
-      this.#inFlight.delete(response)
-      if (this.#inFlight.size === 0) this.#onIdle?.()
-    })
-  }
-
   async #stop(deadlineMs: number): Promise<void> {
-    const { draining, registry, waits, random, operatorApp, parts } = this.#parts
+    const { draining, registry, polls, waits, random, inFlight, operatorApp, parts } = this.#parts
     draining.isDraining = true
     const server = this.#server
     server?.close()
@@ -212,39 +236,40 @@ class RunningHub implements Hub {
       const reconnectAfterMs = Math.round(limits.RECONNECT_MS_MIN + random() * limits.DRAIN_RECONNECT_MS)
       session.end(encodeDrain(reconnectAfterMs))
     }
+    polls.releaseAll()
     waits.releaseAll()
-    await this.#idle(deadlineMs)
-    for (const response of this.#inFlight) response.destroy()
+    await inFlight.idle(deadlineMs)
+    inFlight.destroy()
     server?.closeAllConnections()
     for (const part of parts) part[Symbol.dispose]()
     await operatorApp.close()
-  }
-
-  async #idle(deadlineMs: number): Promise<void> {
-    if (this.#inFlight.size === 0) return
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#onIdle = resolve
-    const timer = this.#parts.clock.setTimer(deadlineMs, resolve)
-    await promise
-    timer.cancel()
   }
 }
 
 function checkedSettings(options: HubOptions): Settings {
   const {
     heartbeatMs = limits.HEARTBEAT_MS_DEFAULT,
+    wakeHoldMs = limits.WAKE_HOLD_MS_MAX,
+    agentRequestsPerS = limits.AGENT_REQUESTS_PER_S,
+    operatorRequestsPerS = limits.OPERATOR_REQUESTS_PER_S,
     basePath = '',
     clock = systemClock,
     random = systemRandom,
     logger = silentLogger,
     store,
   } = options
-  const { HEARTBEAT_MS_MIN: min, HEARTBEAT_MS_MAX: max } = limits
-  if (!(Number.isInteger(heartbeatMs) && heartbeatMs >= min && heartbeatMs <= max)) {
-    throw new RangeError(`heartbeatMs must be an integer from ${min} to ${max}; it is ${heartbeatMs}.`)
-  }
+  assertWithin('heartbeatMs', heartbeatMs, limits.HEARTBEAT_MS_MIN, limits.HEARTBEAT_MS_MAX)
+  assertWithin('wakeHoldMs', wakeHoldMs, limits.WAKE_HOLD_MS_MIN, limits.WAKE_HOLD_MS_MAX)
+  assertWithin('agentRequestsPerS', agentRequestsPerS, 1, limits.REQUESTS_PER_S_MAX)
+  assertWithin('operatorRequestsPerS', operatorRequestsPerS, 1, limits.REQUESTS_PER_S_MAX)
   if (basePath !== '' && !/^(?:\/[A-Za-z0-9._~-]+)+$/.test(basePath)) {
     throw new RangeError('basePath must be empty or like "/downlink", without a slash at its end.')
   }
-  return { store, clock, random, heartbeatMs, logger, basePath }
+  const rates = { agentRequestsPerS, operatorRequestsPerS }
+  return { store, clock, random, heartbeatMs, wakeHoldMs, ...rates, logger, basePath }
+}
+
+function assertWithin(name: string, value: number, min: number, max: number): void {
+  if (Number.isInteger(value) && value >= min && value <= max) return
+  throw new RangeError(`${name} must be an integer from ${min} to ${max}; it is ${value}.`)
 }

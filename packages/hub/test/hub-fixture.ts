@@ -1,7 +1,14 @@
 /** A hub on loopback with everything that tests of its two APIs need; ends all that it started. */
 import { request as httpRequest, type ClientRequest } from 'node:http'
 import { systemClock, type Clock, type Json } from '@downlink/protocol'
-import { createHub, createOperatorToken, type Hub, type OperatorScope, type Store } from '../src/index.ts'
+import {
+  createHub,
+  createOperatorToken,
+  type Hub,
+  type HubOptions,
+  type OperatorScope,
+  type Store,
+} from '../src/index.ts'
 import { createMemoryStore } from '../src/store/memory-store.ts'
 
 /** A reply, parsed. `body` is loose on purpose: a test asserts what it holds. */
@@ -28,6 +35,8 @@ export interface AgentFixture {
   readonly agentId: string
   readonly apiKey: string
   call(method: string, path: string, body?: Json): Promise<Reply>
+  /** Polls once. @param headers - those of our agents; none for an original. */
+  wake(headers?: Record<string, string>): Promise<Reply>
   sync(body?: Record<string, unknown>): Promise<Reply>
   openStream(headers?: Record<string, string>): Promise<RawStream>
 }
@@ -48,6 +57,8 @@ export interface HubFixture extends AsyncDisposable {
 export interface HubFixtureOptions {
   readonly clock?: Clock
   readonly scopes?: readonly OperatorScope[]
+  /** What the hub is told beside its store and clock. */
+  readonly hub?: Partial<Omit<HubOptions, 'store' | 'clock'>>
   /** Puts something between the hub and its store, to make that fail. */
   readonly wrapStore?: (store: Store) => Store
 }
@@ -57,7 +68,7 @@ export async function startHub(options: HubFixtureOptions = {}): Promise<HubFixt
   const clock = options.clock ?? systemClock
   const inner = createMemoryStore({ clock })
   const store = options.wrapStore?.(inner) ?? inner
-  const hub = await createHub({ store, clock, heartbeatMs: 100 })
+  const hub = await createHub({ store, clock, heartbeatMs: 100, ...options.hub })
   const url = await hub.listen({ port: 0 })
   const { token } = await createOperatorToken(inner, { name: 'ada', scopes: options.scopes ?? ['admin'] })
   const streams = new Set<RawStream>()
@@ -71,6 +82,7 @@ export async function startHub(options: HubFixtureOptions = {}): Promise<HubFixt
     agentId,
     apiKey,
     call: (method, path, body) => call(method, `/api/internal/agent/${path}`, apiKey, body),
+    wake: (headers = {}) => call('GET', '/api/internal/agent/wake', apiKey, undefined, headers),
     sync: (body = {}) =>
       call('POST', '/api/internal/agent/sync', apiKey, {
         agentId,

@@ -1,5 +1,6 @@
 /** What this hub knows about an agent without having stored it: writes, the last sync, logs, who looks at it. */
 import { isTerminalStatus, limits, type Clock, type SyncRequest, type TaskReport } from '@downlink/protocol'
+import type { TokenBucket } from '../http/token-bucket.ts'
 import type { WriteRecord } from './draft.ts'
 import { findControl, type Mailbox } from './mailbox.ts'
 import { createTaskLogs, type TaskLogs } from './task-logs.ts'
@@ -10,6 +11,9 @@ export interface ReportedTask {
   /** When its status last changed, by the hub's wall clock. */
   readonly changedAtMs: number
 }
+
+/** What an original says of one task between two syncs; what it leaves out stays as it was. */
+export type TaskUpdate = Partial<TaskReport> & Pick<TaskReport, 'taskId'>
 
 /** What an agent said of itself, by register or sync. */
 export interface AgentIdentity {
@@ -41,6 +45,16 @@ export interface AgentMemory {
   /** What the agent was last told, so what may be expected of it, ms. */
   expectedSyncMs: number
   clonedAtMonotonicMs?: number
+  /** When a stream or poll of an original last took the place of another, oldest first, on the monotonic clock. */
+  displacedAtMs: readonly number[]
+  /** The version of the mailbox that the last sync reply showed; unknown until one was sent (R-50). */
+  repliedVersion?: number
+  /** An operator asked for a sync, and none has begun since. */
+  isNudged: boolean
+  /** When a `wake` was last answered true, on the monotonic clock. */
+  lastWakeMs?: number
+  /** What its next requests may use of its rate. */
+  requests?: TokenBucket
   deregistered: boolean
   /** Until when somebody looks at it, on the monotonic clock. */
   watchedUntilMs: number
@@ -70,6 +84,8 @@ export function createAgentMemories(): AgentMemories {
         identity: {},
         tasks: new Map(),
         expectedSyncMs: limits.SYNC_ACTIVE_MS,
+        displacedAtMs: [],
+        isNudged: false,
         deregistered: false,
         watchedUntilMs: 0,
         waiters: 0,
@@ -108,6 +124,24 @@ export function rememberSync(memory: AgentMemory, request: SyncRequest, wallMs: 
     tasks.set(report.taskId, { report: rest, changedAtMs })
   }
   memory.tasks = tasks
+}
+
+/** Takes in what an original says between two syncs, for people to see: its syncs alone settle anything. */
+export function rememberUpdates(memory: AgentMemory, updates: readonly TaskUpdate[], wallMs: number): void {
+  const tasks = new Map(memory.tasks)
+  for (const { log: _, ...update } of updates) {
+    const before = tasks.get(update.taskId)
+    if (before === undefined && tasks.size >= limits.TASKS_PER_SYNC_MAX) continue
+    const report: TaskReport = { status: '', progress: 0, updatedAt: 0, ...before?.report, ...update }
+    const changedAtMs = before?.report.status === report.status ? before.changedAtMs : wallMs
+    tasks.set(update.taskId, { report, changedAtMs })
+  }
+  memory.tasks = tasks
+}
+
+/** Notes which version of the mailbox a reply showed, now that it was sent; whatever is newer must wake the agent (R-50). */
+export function rememberReplied(memory: AgentMemory, version: number): void {
+  memory.repliedVersion = Math.max(memory.repliedVersion ?? 0, version)
 }
 
 /** Whether the last sync showed a task at work. */

@@ -7,6 +7,8 @@ export interface MailboxChange {
   readonly mailbox: Mailbox
   /** Controls that go out with the reply of the sync that made the change, so need no push. */
   readonly repliedControlIds: ReadonlySet<string>
+  /** A sync made the change: what it shows goes out with the reply, so it need not wake the agent. */
+  readonly isOfSync?: true
   /** Tasks that go out with that reply. */
   readonly repliedTaskIds: ReadonlySet<string>
 }

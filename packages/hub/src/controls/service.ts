@@ -22,6 +22,7 @@ import {
   type Asker,
 } from './control-request.ts'
 import type { Decision, DecisionTime } from './draft.ts'
+import { decideLocally, type LocalDecision } from './lifecycle-local.ts'
 import { decideSync, type SyncAnswer } from './lifecycle-sync.ts'
 import { createControl, createTask, expireControls } from './lifecycle.ts'
 import type { MailboxChanges } from './mailbox-changes.ts'
@@ -47,11 +48,10 @@ export interface Made<T> {
   readonly isReplay: boolean
 }
 
-/** A decision made on the agent itself, as an original reports it. */
-export interface LocalDecision {
-  readonly taskId: string
-  readonly action: string
-  readonly reason?: string
+/** The answer to a sync, once it is committed. */
+export interface SyncedAnswer extends FittedAnswer {
+  /** The version of the mailbox that it shows in full. */
+  readonly version: number
 }
 
 /**
@@ -65,10 +65,10 @@ export interface ControlService {
   /** @throws HubError for a request that is invalid or refused. */
   createTask(agentId: string, request: TaskRequest, asker: Asker): Promise<Made<TaskRecord>>
   /** @param beganServiceMs - when the request arrived: only what was written before can show in it. */
-  sync(agentId: string, request: SyncRequest, beganServiceMs: number): Promise<FittedAnswer | 'clone'>
+  sync(agentId: string, request: SyncRequest, beganServiceMs: number): Promise<SyncedAnswer | 'clone'>
   /** Settles what has outlived its time to live. */
   expire(agentId: string): Promise<void>
-  /** Keeps a local decision for the record. */
+  /** Takes in that an original's own user decided about a task: closes what that overruled, and keeps it for the record. */
   recordLocalDecision(agentId: string, decision: LocalDecision): Promise<void>
   /** The committed mailbox; empty if nothing ever happened. */
   mailbox(agentId: string): Promise<Mailbox>
@@ -152,7 +152,7 @@ class StoredControlService implements ControlService {
     return { record, isReplay: result.kind === 'replayed' }
   }
 
-  async sync(agentId: string, request: SyncRequest, beganServiceMs: number): Promise<FittedAnswer | 'clone'> {
+  async sync(agentId: string, request: SyncRequest, beganServiceMs: number): Promise<SyncedAnswer | 'clone'> {
     const memory = this.#options.memories.of(agentId)
     const { result, mailbox, isChanged } = await this.#change<SyncAnswer | 'clone'>(
       agentId,
@@ -188,11 +188,14 @@ class StoredControlService implements ControlService {
       this.#options.changes.publish({
         agentId,
         mailbox,
+        isOfSync: true,
         repliedControlIds: new Set(fitted.controls.map((control) => control.controlId)),
         repliedTaskIds: new Set(fitted.newTasks.map((task) => task.id)),
       })
     }
-    return newest !== undefined && newest.version > mailbox.version ? { ...fitted, isCut: true } : fitted
+    const isCut = fitted.isCut || (newest !== undefined && newest.version > mailbox.version)
+    // What was left out counts as not shown, so that a `wake` brings the agent back for it.
+    return { ...fitted, isCut, version: fitted.isCut ? mailbox.version - 1 : mailbox.version }
   }
 
   async expire(agentId: string): Promise<void> {
@@ -203,19 +206,8 @@ class StoredControlService implements ControlService {
   }
 
   async recordLocalDecision(agentId: string, decision: LocalDecision): Promise<void> {
-    const { taskId, action, reason } = decision
-    const atMs = this.#options.clock.wallMs()
-    await this.#options.store.update<Mailbox, undefined>('mailboxes', agentId, (document) => ({
-      document: document ?? emptyMailbox(agentId),
-      history: [
-        {
-          agentId,
-          atMs,
-          kind: 'task.decided_locally',
-          taskId,
-          data: { action, ...(reason === undefined ? {} : { reason }) },
-        },
-      ],
+    await this.#change(agentId, (mailbox, time) => ({
+      ...decideLocally(mailbox, decision, time, this.#writes(agentId)),
       result: undefined,
     }))
   }

@@ -1,5 +1,5 @@
 /** GET events: the agent's stream, from the preamble to its end. */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import { encodePreamble, limits, type Boot, type Clock } from '@downlink/protocol'
 import type { AgentMemories } from '../controls/agent-memory.ts'
 import type { MailboxChanges } from '../controls/mailbox-changes.ts'
@@ -7,9 +7,10 @@ import type { ControlService } from '../controls/service.ts'
 import type { Agents } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
 import type { AgentCall, AgentRoute } from '../http/agent-api.ts'
+import { bootOf, headerText } from '../http/boot-headers.ts'
 import type { Store } from '../store/store.ts'
 import { createPusher, type Pusher } from './push.ts'
-import type { SessionRegistry } from './session-registry.ts'
+import { admitDisplacement, type SessionRegistry } from './session-registry.ts'
 import { createSession, type Session, type SessionConnection } from './session.ts'
 
 /** What the route needs of the hub. */
@@ -49,6 +50,9 @@ export function createEventsRoute(options: EventsRouteOptions): AgentRoute & Dis
     const { earlierBoots } = await service.mailbox(agentId)
     if (boot !== undefined && earlierBoots.includes(boot.bootNonce)) throw hashTaken(agentId)
     if (response.destroyed) return
+    if (boot === undefined && registry.get(agentId) !== undefined) {
+      admitDisplacement(options.memories.of(agentId), agentId, clock)
+    }
 
     const session = openSession(agentId, boot, response)
     if (!registry.attach(session)) return
@@ -114,19 +118,4 @@ function connectionOf(response: ServerResponse): SessionConnection {
       else response.end()
     },
   }
-}
-
-/** Which start of our agent speaks; undefined for an original, which sends no such headers. */
-function bootOf(request: IncomingMessage): Boot | undefined {
-  const bootNonce = headerText(request, 'downlink-boot')
-  if (bootNonce === undefined) return undefined
-  const counter = headerText(request, 'downlink-connect') ?? ''
-  return { bootNonce, connectCounter: /^\d{1,15}$/.test(counter) ? Number(counter) : 0 }
-}
-
-function headerText(request: IncomingMessage, name: string): string | undefined {
-  const value = request.headers[name]
-  return typeof value === 'string' && value.length > 0 && value.length <= limits.ID_CHARS_MAX
-    ? value
-    : undefined
 }

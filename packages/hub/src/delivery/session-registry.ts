@@ -1,4 +1,8 @@
 /** Which stream is an agent's: the newest of one boot, otherwise the last to arrive (R-52). */
+import { limits, type Clock } from '@downlink/protocol'
+import type { AgentMemory } from '../controls/agent-memory.ts'
+import { HubError } from '../hub-error.ts'
+import { decideDisplacement } from './displacements.ts'
 import type { Session } from './session.ts'
 
 /** At most one session per agent. */
@@ -43,5 +47,24 @@ function isNewer(present: Session, arrived: Session): boolean {
     present.boot !== undefined &&
     present.boot.bootNonce === arrived.boot?.bootNonce &&
     present.boot.connectCounter > arrived.boot.connectCounter
+  )
+}
+
+/**
+ * Lets one more stream or poll of an original take the place of the present one.
+ * @throws HubError `too_many_streams`, from the sixth within a minute on: the agent is shown as cloned then.
+ */
+export function admitDisplacement(memory: AgentMemory, agentId: string, clock: Clock): void {
+  const nowMs = clock.monotonicMs()
+  const decided = decideDisplacement(memory.displacedAtMs, nowMs)
+  if (decided.isAdmitted) {
+    memory.displacedAtMs = decided.times
+    return
+  }
+  memory.clonedAtMonotonicMs = nowMs
+  throw new HubError(
+    'too_many_streams',
+    `The stream of agent ${agentId} was taken over ${limits.ORIGINAL_DISPLACEMENTS_MAX} times in a minute, so there may be two of it. Stop one of them, or connect again later.`,
+    { retryAfterMs: decided.retryAfterMs },
   )
 }

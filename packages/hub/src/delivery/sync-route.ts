@@ -1,6 +1,6 @@
 /** POST sync: the truth about an agent, taken in and answered. */
 import { controlToJson, limits, parseSyncRequest, type Clock } from '@downlink/protocol'
-import { hasRunningTasks, isWatched, type AgentMemories } from '../controls/agent-memory.ts'
+import { hasRunningTasks, isWatched, rememberReplied, type AgentMemories } from '../controls/agent-memory.ts'
 import { nextSyncMs } from '../controls/pace.ts'
 import type { ControlService } from '../controls/service.ts'
 import { HubError } from '../hub-error.ts'
@@ -9,6 +9,7 @@ import { replyJson } from '../http/json-reply.ts'
 import { readJsonObject } from '../http/json-request.ts'
 import { hashTaken } from './events-route.ts'
 import type { SessionRegistry } from './session-registry.ts'
+import type { WakePolls } from './wake-polls.ts'
 
 /** What the route needs of the hub. */
 export interface SyncRouteOptions {
@@ -16,20 +17,22 @@ export interface SyncRouteOptions {
   readonly service: ControlService
   readonly memories: AgentMemories
   readonly registry: SessionRegistry
+  readonly polls: WakePolls
 }
 
 /** The route. A change that is made meanwhile reaches the agent by its stream, or else with its next sync. */
 export function createSyncRoute(options: SyncRouteOptions): AgentRoute {
-  const { clock, service, memories, registry } = options
+  const { clock, service, memories, registry, polls } = options
 
   async function handle({ agent, request, response, beganServiceMs }: AgentCall): Promise<void> {
     const { agentId } = agent
     const sync = parseSyncRequest(await readJsonObject(request, limits.AGENT_BODY_BYTES_MAX))
     if (sync === undefined) throw new HubError('bad_request', 'The sync has no agentId. Add it.')
     if (sync.agentId !== agentId) throw agentMismatch()
+    const memory = memories.of(agentId)
+    memory.isNudged = false
     const answer = await service.sync(agentId, sync, beganServiceMs)
     if (answer === 'clone') throw hashTaken(agentId)
-    const memory = memories.of(agentId)
     const watching = isWatched(memory, clock.monotonicMs())
     memory.expectedSyncMs = nextSyncMs({
       isStreaming: registry.get(agentId) !== undefined,
@@ -45,11 +48,13 @@ export function createSyncRoute(options: SyncRouteOptions): AgentRoute {
       nextSyncMs: memory.expectedSyncMs,
     })
     if (isSent) {
+      rememberReplied(memory, answer.version)
       service.recordWritten(
         agentId,
         answer.controls.map((control) => control.controlId),
       )
     }
+    polls.recheck(agentId)
   }
   return { method: 'POST', path: 'sync', handle }
 }

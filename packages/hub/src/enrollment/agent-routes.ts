@@ -1,9 +1,27 @@
 /** The small calls of the agent API: key exchange, register, deregister, status, task-control. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { field, isAgentId, limits, stringField, type Clock, type JsonObject } from '@downlink/protocol'
-import { isWatched, type AgentIdentity, type AgentMemories } from '../controls/agent-memory.ts'
+import {
+  arrayField,
+  field,
+  isAgentId,
+  isJsonObject,
+  limits,
+  parseSyncRequest,
+  stringField,
+  type Clock,
+  type Json,
+  type JsonObject,
+} from '@downlink/protocol'
+import {
+  isWatched,
+  rememberUpdates,
+  type AgentIdentity,
+  type AgentMemories,
+  type TaskUpdate,
+} from '../controls/agent-memory.ts'
 import type { ControlService } from '../controls/service.ts'
 import type { SessionRegistry } from '../delivery/session-registry.ts'
+import type { WakePolls } from '../delivery/wake-polls.ts'
 import { agentMismatch } from '../delivery/sync-route.ts'
 import { HubError } from '../hub-error.ts'
 import type { AgentCall, AgentRoute, PublicRoute } from '../http/agent-api.ts'
@@ -18,6 +36,7 @@ export interface AgentRoutesOptions {
   readonly service: ControlService
   readonly clock: Clock
   readonly registry: SessionRegistry
+  readonly polls: WakePolls
 }
 
 /** Originals keep the id of their user; here all agents belong to the hub's owner. */
@@ -49,7 +68,7 @@ async function exchange(
   if (!isAgentId(agentId) || authKey === undefined) {
     throw new HubError(
       'bad_request',
-      `The exchange needs an authKey and an agentId of 1 to ${limits.ID_CHARS_MAX} letters, digits or ._:@- that begins with a letter or digit.`,
+      `The exchange must have an authKey, and an agentId of 1 to ${limits.ID_CHARS_MAX} letters, digits or ._:@- that begins with a letter or digit.`,
     )
   }
   const { apiKey } = await enrollmentKeys.exchange({
@@ -68,22 +87,41 @@ async function register({ memories }: AgentRoutesOptions, call: AgentCall): Prom
   await replyJson(call.response, 200, { success: true, user: {}, features: {} })
 }
 
-async function deregister({ memories, registry }: AgentRoutesOptions, call: AgentCall): Promise<void> {
+async function deregister({ memories, registry, polls }: AgentRoutesOptions, call: AgentCall): Promise<void> {
   await bodyOfAgent(call)
   memories.of(call.agent.agentId).deregistered = true
   registry.get(call.agent.agentId)?.end()
+  polls.end(call.agent.agentId, { kind: 'wake', wake: false })
   await replyJson(call.response, 200, { success: true })
 }
 
 async function status({ memories, clock }: AgentRoutesOptions, call: AgentCall): Promise<void> {
   const body = await readJsonObject(call.request, limits.AGENT_BODY_BYTES_MAX)
-  const updates = field(body, 'updates')
+  const { agentId } = call.agent
+  const several = field(body, 'updates')
+  const updates = Array.isArray(several) ? arrayField(body, 'updates', limits.TASKS_PER_SYNC_MAX) : [body]
+  const memory = memories.of(agentId)
+  rememberUpdates(memory, readUpdates(agentId, updates), clock.wallMs())
   // Never a failure for one of them: after three in a row an original drops the task. The syncs say the same again.
-  const count = Array.isArray(updates) ? Math.min(updates.length, limits.TASKS_PER_SYNC_MAX) : 1
-  const watching = isWatched(memories.of(call.agent.agentId), clock.monotonicMs())
   await replyJson(call.response, 200, {
-    results: Array.from({ length: count }, () => ({ success: true })),
-    watching,
+    results: updates.map(() => ({ success: true })),
+    watching: isWatched(memory, clock.monotonicMs()),
+  })
+}
+
+/** Reads updates as a sync's reports; only the members that are there say anything. */
+function readUpdates(agentId: string, updates: readonly Json[]): readonly TaskUpdate[] {
+  return updates.flatMap((update) => {
+    const report = parseSyncRequest({ agentId, tasks: [update] })?.tasks[0]
+    if (report === undefined || !isJsonObject(update)) return []
+    const { status: reported, progress, ...rest } = report
+    return [
+      {
+        ...rest,
+        ...(field(update, 'status') === undefined ? {} : { status: reported }),
+        ...(field(update, 'progress') === undefined ? {} : { progress }),
+      },
+    ]
   })
 }
 

@@ -104,6 +104,11 @@ export function mayEnroll(
   return credential.exchange !== undefined && agent.keys.some((key) => key.exchange === credential.exchange)
 }
 
+/** The refusal of an agent for whose revocation there is a stored tombstone (R-62). */
+export function agentRevoked(agentId: string): HubError {
+  return new HubError('agent_revoked', `Agent ${agentId} was revoked. Enroll it again to use it.`)
+}
+
 /** The refusal of an exchange for an agent that is there already (R-63). */
 export function agentExists(agentId: string): HubError {
   return new HubError(
@@ -146,7 +151,7 @@ function checkKey(agent: AgentDocument | undefined, parts: TokenParts): AgentDoc
   const key = agent?.keys.find((other) => other.keyId === parts.keyId)
   if (agent === undefined || key === undefined || !isSecret(parts.secret, key.hash)) throw unauthorized()
   if (agent.revoked !== undefined) {
-    throw new HubError('agent_revoked', `Agent ${agent.agentId} was revoked. Enroll it again to use it.`)
+    throw agentRevoked(agent.agentId)
   }
   if (key.state === 'retired') {
     throw new HubError(

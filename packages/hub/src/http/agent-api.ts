@@ -1,10 +1,12 @@
 /** The agent API's route table on bare `node:http`: finds the route, authenticates, and answers every error. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { AgentMemories } from '../controls/agent-memory.ts'
 import { bearerToken } from '../enrollment/secrets.ts'
 import type { AgentDocument, Agents } from '../enrollment/agents.ts'
 import { HubError, hubErrorOf } from '../hub-error.ts'
 import type { Logger } from '../logger.ts'
 import { replyError } from './json-reply.ts'
+import type { RateLimits } from './rate-limits.ts'
 
 /** Every agent route begins with it. */
 export const AGENT_API_PREFIX = '/api/internal/agent/'
@@ -38,6 +40,8 @@ export interface AgentApiOptions {
   readonly routes: readonly (AgentRoute | PublicRoute)[]
   readonly agents: Agents
   readonly logger: Logger
+  readonly rates: RateLimits
+  readonly memories: AgentMemories
   readonly serviceMs: () => number
   /** Called for every authenticated request, before its route. */
   readonly onSeen: (agentId: string) => void
@@ -48,7 +52,7 @@ export type AgentApi = (request: IncomingMessage, response: ServerResponse, path
 
 /** Builds the table. */
 export function createAgentApi(options: AgentApiOptions): AgentApi {
-  const { routes, agents, logger, serviceMs, onSeen } = options
+  const { routes, agents, logger, rates, memories, serviceMs, onSeen } = options
 
   async function answer(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
     const beganServiceMs = serviceMs()
@@ -56,12 +60,13 @@ export function createAgentApi(options: AgentApiOptions): AgentApi {
     if ('handlePublic' in route) return route.handlePublic(request, response)
     const agent = await agents.authenticate(bearerToken(request.headers.authorization))
     onSeen(agent.agentId)
+    rates.countAgent(memories.of(agent.agentId))
     return route.handle({ agent, request, response, beganServiceMs })
   }
 
   return (request, response, path) => {
     answer(request, response, path).catch((error: unknown) => {
-      const hubError = hubErrorOf(error)
+      const hubError = rates.countFailure(hubErrorOf(error), request.socket.remoteAddress)
       if (hubError.status >= 500) logger.warn({ error, path }, 'A request of an agent failed')
       replyError(response, hubError)
     })
@@ -77,7 +82,11 @@ function findRoute(
   const atPath = routes.filter((route) => AGENT_API_PREFIX + route.path === path)
   const found = atPath.find((route) => route.method === method)
   if (found !== undefined) return found
-  if (atPath.length === 0) throw new HubError('not_found', 'There is nothing at this path of the agent API.')
+  if (atPath.length === 0)
+    throw new HubError(
+      'not_found',
+      'There is nothing at this path of the agent API. PROTOCOL.md lists the calls.',
+    )
   const allowed = atPath.map((route) => route.method).join(', ')
   response.setHeader('Allow', allowed)
   throw new HubError('method_not_allowed', `This path does not take the method. Use ${allowed}.`)

@@ -1,9 +1,7 @@
 /** Writes the JSON replies of the agent API, which is on bare `node:http`. */
 import type { ServerResponse } from 'node:http'
 import { ERROR_CODES, limits } from '@downlink/protocol'
-import { errorBody, type HubError } from '../hub-error.ts'
-
-const RETRY_AFTER_S = 1
+import { errorBody, errorHeaders, type HubError } from '../hub-error.ts'
 
 /** Sends `value`; resolves when the socket has taken the bytes, and also when it is gone. */
 export function replyJson(response: ServerResponse, status: number, value: unknown): Promise<boolean> {
@@ -30,8 +28,7 @@ export function replyError(response: ServerResponse, error: HubError): void {
     response.destroy()
     return
   }
-  if (error.status === 401) response.setHeader('WWW-Authenticate', 'Bearer')
-  if (error.status === 503) response.setHeader('Retry-After', RETRY_AFTER_S)
+  for (const [name, value] of Object.entries(errorHeaders(error))) response.setHeader(name, value)
   // What is left of a refused body is not worth reading.
   if (!response.req.complete) response.setHeader('Connection', 'close')
   void replyJson(response, error.status, errorBody(error))
@@ -49,7 +46,7 @@ export function rawErrorReply(code: string | undefined): string {
         ]
       : code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? [408, 'Request Timeout', 'request_timeout', 'The request came too slowly. Send it again.']
-        : [400, 'Bad Request', 'bad_request', 'This is not an HTTP request that can be read.']
+        : [400, 'Bad Request', 'bad_request', 'This is not an HTTP request that can be read. Correct it.']
   const body = JSON.stringify({ error, message })
   return `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
 }

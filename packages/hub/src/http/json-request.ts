@@ -8,10 +8,7 @@ import { HubError } from '../hub-error.ts'
  * @throws HubError `body_too_large`, `bad_json`, `unsupported_media_type`; and `bad_request` if the sender went away.
  */
 export async function readJsonObject(request: IncomingMessage, bytesMax: number): Promise<JsonObject> {
-  const encoding = request.headers['content-encoding']
-  if (encoding !== undefined && encoding !== 'identity') {
-    throw new HubError('unsupported_media_type', 'Compressed bodies are not read. Send the JSON as it is.')
-  }
+  assertNotCompressed(request)
   const text = await readText(request, bytesMax)
   const value = parseJson(text, limits.JSON_DEPTH_MAX)
   if (!isJsonObject(value)) {
@@ -21,6 +18,13 @@ export async function readJsonObject(request: IncomingMessage, bytesMax: number)
     )
   }
   return value
+}
+
+/** @throws HubError `unsupported_media_type`: a small body must not become a large one. */
+export function assertNotCompressed(request: IncomingMessage): void {
+  const encoding = request.headers['content-encoding']
+  if (encoding === undefined || encoding === 'identity') return
+  throw new HubError('unsupported_media_type', 'Compressed bodies are not read. Send the JSON as it is.')
 }
 
 async function readText(request: IncomingMessage, bytesMax: number): Promise<string> {

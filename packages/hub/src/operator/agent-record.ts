@@ -1,5 +1,5 @@
 /** Agents as operators see them: what is stored, joined with what this hub sees of them now. Pure. */
-import type { AgentPresence, AgentRecord } from '@downlink/protocol'
+import { limits, type AgentPresence, type AgentRecord } from '@downlink/protocol'
 import type { AgentMemory } from '../controls/agent-memory.ts'
 import type { Mailbox } from '../controls/mailbox.ts'
 import type { AgentDocument } from '../enrollment/agents.ts'
@@ -9,21 +9,27 @@ const GRACE_MS = 5_000
 /** A clone that shows no life for this time, ms, is no longer shown. */
 const CLONE_SHOWN_MS = 60_000
 
+/** What of an agent's is open now. */
+export interface AgentLink {
+  readonly isStreaming: boolean
+  readonly isPolling: boolean
+}
+
 /** One agent's record. */
 export function agentRecord(
   agent: AgentDocument,
   mailbox: Mailbox | undefined,
   memory: AgentMemory | undefined,
-  isStreaming: boolean,
+  link: AgentLink,
   monotonicMs: number,
 ): AgentRecord {
   const { name = agent.hostname, version, os, arch, labels } = memory?.identity ?? {}
   const acknowledges = memory?.acknowledges ?? mailbox?.acknowledges
-  const status = agent.revoked === undefined ? presenceOf(memory, monotonicMs) : 'revoked'
+  const status = agent.revoked === undefined ? presenceOf(memory, link, monotonicMs) : 'revoked'
   return {
     agentId: agent.agentId,
     status,
-    transport: isStreaming ? 'stream' : status === 'online' || status === 'late' ? 'poll' : 'none',
+    transport: link.isStreaming ? 'stream' : status === 'online' || status === 'late' ? 'poll' : 'none',
     // What the enrollment key says wins: an agent must not take another's labels.
     labels: { ...labels, ...agent.labels },
     ...(name === undefined ? {} : { name }),
@@ -43,12 +49,14 @@ export function agentRecord(
 }
 
 /** Only what the agent sends proves it: a heartbeat that was written need not have arrived. */
-function presenceOf(memory: AgentMemory | undefined, monotonicMs: number): AgentPresence {
+function presenceOf(memory: AgentMemory | undefined, link: AgentLink, monotonicMs: number): AgentPresence {
   if (memory?.lastSeenMonotonicMs === undefined || memory.deregistered) return 'offline'
   if (memory.clonedAtMonotonicMs !== undefined && monotonicMs - memory.clonedAtMonotonicMs < CLONE_SHOWN_MS) {
     return 'cloned'
   }
   const silentMs = monotonicMs - memory.lastSeenMonotonicMs
-  if (silentMs <= memory.expectedSyncMs + GRACE_MS) return 'online'
-  return silentMs <= 2 * memory.expectedSyncMs + GRACE_MS ? 'late' : 'offline'
+  // A poll that is held asks for nothing more until it is answered.
+  const expectedMs = Math.max(memory.expectedSyncMs, link.isPolling ? limits.WAKE_HOLD_MS_MAX : 0)
+  if (silentMs <= expectedMs + GRACE_MS) return 'online'
+  return silentMs <= 2 * expectedMs + GRACE_MS ? 'late' : 'offline'
 }

@@ -1,7 +1,7 @@
 /** /api/v1/agents: listing, showing, nudging and revoking agents. */
 import { limits, type AgentRecord, type Page } from '@downlink/protocol'
 import type { Mailbox } from '../controls/mailbox.ts'
-import type { AgentDocument } from '../enrollment/agents.ts'
+import { agentRevoked, type AgentDocument } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
 import { agentRecord } from './agent-record.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
@@ -27,45 +27,59 @@ interface AgentsQuery {
 
 /** Adds the routes. */
 export function addAgentsRoutes(routes: OperatorRoutes): void {
-  const { app, authorize, findAgent, watchAgent, agents, registry } = routes
+  const { app, needs, operatorOf, findAgent, watchAgent, agents, registry, polls } = routes
 
   app.get<{ Querystring: AgentsQuery }>(
     '/api/v1/agents',
-    { schema: { querystring: agentsQuery, response: { 200: pageReply(agentReply), ...errorReplies } } },
+    {
+      onRequest: needs('read'),
+      schema: { querystring: agentsQuery, response: { 200: pageReply(agentReply), ...errorReplies } },
+    },
     async (request) => {
-      await authorize(request, 'read')
       return listAgents(routes, request.query)
     },
   )
   app.get<OfAgent>(
     '/api/v1/agents/:agentId',
-    { schema: { params: agentParams, response: { 200: agentReply, ...errorReplies } } },
+    {
+      onRequest: needs('read'),
+      schema: { params: agentParams, response: { 200: agentReply, ...errorReplies } },
+    },
     async (request) => {
-      await authorize(request, 'read')
       return recordOf(routes, await watchAgent(request.params.agentId))
     },
   )
   app.post<OfAgent>(
     '/api/v1/agents/:agentId/sync',
-    { schema: { params: agentParams, response: { 200: nudgeReply, ...errorReplies } } },
+    {
+      onRequest: needs('control'),
+      schema: { params: agentParams, response: { 200: nudgeReply, ...errorReplies } },
+    },
     async (request) => {
-      await authorize(request, 'control')
       const { agentId } = await findAgent(request.params.agentId)
       const session = registry.get(agentId)
       session?.sendSync('operator')
-      return { nudged: session !== undefined }
+      const isPolling = polls.nudge(agentId)
+      return { nudged: session !== undefined || isPolling }
     },
   )
   app.delete<OfAgent>(
     '/api/v1/agents/:agentId',
-    { schema: { params: agentParams, response: { 204: emptyReply, ...errorReplies } } },
+    {
+      onRequest: needs('admin'),
+      schema: { params: agentParams, response: { 204: emptyReply, ...errorReplies } },
+    },
     async (request, reply) => {
-      const operator = await authorize(request, 'admin')
+      const operator = operatorOf(request)
       const { agentId } = request.params
       if (!(await agents.revoke(agentId, operator.name))) {
-        throw new HubError('agent_not_found', `There is no agent ${agentId}, so nothing was revoked.`)
+        throw new HubError(
+          'agent_not_found',
+          `There is no agent ${agentId}, so nothing was revoked. Check the id.`,
+        )
       }
       registry.get(agentId)?.end()
+      polls.end(agentId, { kind: 'refused', error: agentRevoked(agentId) })
       return reply.code(204).send()
     },
   )
@@ -98,9 +112,9 @@ function pageAfter(items: readonly AgentRecord[], after: string | undefined): Pa
 }
 
 async function recordOf(routes: OperatorRoutes, agent: AgentDocument): Promise<AgentRecord> {
-  const { store, memories, registry, clock } = routes
+  const { store, memories, registry, polls, clock } = routes
   const { agentId } = agent
   const mailbox = await store.read<Mailbox>('mailboxes', agentId)
-  const isStreaming = registry.get(agentId) !== undefined
-  return agentRecord(agent, mailbox, memories.peek(agentId), isStreaming, clock.monotonicMs())
+  const link = { isStreaming: registry.get(agentId) !== undefined, isPolling: polls.isHeld(agentId) }
+  return agentRecord(agent, mailbox, memories.peek(agentId), link, clock.monotonicMs())
 }

@@ -33,11 +33,12 @@ interface Paging {
 
 /** Adds the routes. */
 export function addControlsRoutes(routes: OperatorRoutes): void {
-  const { app, authorize, watchAgent, service, memories } = routes
+  const { app, needs, watchAgent, service, memories } = routes
 
   app.post<OfAgent & Waiting & { Body: ControlRequest }>(
     '/api/v1/agents/:agentId/controls',
     {
+      onRequest: needs('control'),
       schema: {
         params: agentParams,
         querystring: waitQuery,
@@ -50,6 +51,7 @@ export function addControlsRoutes(routes: OperatorRoutes): void {
   app.get<OfAgent & Paging>(
     '/api/v1/agents/:agentId/controls',
     {
+      onRequest: needs('read'),
       schema: {
         params: agentParams,
         querystring: pageQuery,
@@ -57,7 +59,6 @@ export function addControlsRoutes(routes: OperatorRoutes): void {
       },
     },
     async (request) => {
-      await authorize(request, 'read')
       const { agentId } = await watchAgent(request.params.agentId)
       return pageOf(controlsOf(await service.mailbox(agentId), memories), request.query)
     },
@@ -65,6 +66,7 @@ export function addControlsRoutes(routes: OperatorRoutes): void {
   app.get<{ Params: { controlId: string } } & Waiting>(
     '/api/v1/controls/:controlId',
     {
+      onRequest: needs('read'),
       schema: {
         params: controlParams,
         querystring: waitQuery,
@@ -72,7 +74,6 @@ export function addControlsRoutes(routes: OperatorRoutes): void {
       },
     },
     async (request, reply) => {
-      await authorize(request, 'read')
       const { controlId } = request.params
       const { wait, until = 'applied' } = request.query
       const timeoutMs = waitMs(wait)
@@ -105,8 +106,8 @@ async function createControl(
   request: FastifyRequest<OfAgent & Waiting & { Body: ControlRequest }>,
   reply: FastifyReply,
 ): Promise<ControlRecord> {
-  const { authorize, findAgent, service, waits } = routes
-  const operator = await authorize(request, 'control')
+  const { operatorOf, findAgent, service, waits } = routes
+  const operator = operatorOf(request)
   const { wait, until = 'applied' } = request.query
   const timeoutMs = waitMs(wait)
   const agent = await findAgent(request.params.agentId)

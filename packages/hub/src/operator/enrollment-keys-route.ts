@@ -28,12 +28,21 @@ interface EnrollmentKeyRecord {
 }
 
 /** Adds the routes. */
-export function addEnrollmentKeysRoutes({ app, authorize, enrollmentKeys, store }: OperatorRoutes): void {
+export function addEnrollmentKeysRoutes({
+  app,
+  needs,
+  operatorOf,
+  enrollmentKeys,
+  store,
+}: OperatorRoutes): void {
   app.post<{ Body: NewEnrollmentKey }>(
     '/api/v1/enrollment-keys',
-    { schema: { body: enrollmentKeyBody, response: { 201: enrollmentKeyReply, ...errorReplies } } },
+    {
+      onRequest: needs('admin'),
+      schema: { body: enrollmentKeyBody, response: { 201: enrollmentKeyReply, ...errorReplies } },
+    },
     async (request, reply) => {
-      const operator = await authorize(request, 'admin')
+      const operator = operatorOf(request)
       const { agentId } = request.body
       if (agentId !== undefined && !isAgentId(agentId)) {
         throw new HubError('bad_request', 'The agentId must be 1 to 128 letters, digits or ._:@-.')
@@ -44,9 +53,11 @@ export function addEnrollmentKeysRoutes({ app, authorize, enrollmentKeys, store 
   )
   app.get<{ Querystring: { limit?: string; cursor?: string } }>(
     '/api/v1/enrollment-keys',
-    { schema: { querystring: pageQuery, response: { 200: pageReply(enrollmentKeyReply), ...errorReplies } } },
+    {
+      onRequest: needs('admin'),
+      schema: { querystring: pageQuery, response: { 200: pageReply(enrollmentKeyReply), ...errorReplies } },
+    },
     async (request) => {
-      await authorize(request, 'admin')
       const { cursor } = request.query
       const limit = pageLimit(request.query.limit)
       const found = await enrollmentKeys.list({
@@ -60,12 +71,17 @@ export function addEnrollmentKeysRoutes({ app, authorize, enrollmentKeys, store 
   )
   app.delete<{ Params: { id: string } }>(
     '/api/v1/enrollment-keys/:id',
-    { schema: { params: idParams, response: { 204: emptyReply, ...errorReplies } } },
+    {
+      onRequest: needs('admin'),
+      schema: { params: idParams, response: { 204: emptyReply, ...errorReplies } },
+    },
     async (request, reply) => {
-      await authorize(request, 'admin')
       const { id } = request.params
       if (!(await enrollmentKeys.revoke(id))) {
-        throw new HubError('not_found', `There is no enrollment key ${id}, so nothing was revoked.`)
+        throw new HubError(
+          'not_found',
+          `There is no enrollment key ${id}, so nothing was revoked. Check the id.`,
+        )
       }
       return reply.code(204).send()
     },

@@ -1,20 +1,22 @@
 /** The operator API on Fastify: one application from its routes, authentication and error replies. */
+import { isUtf8 } from 'node:buffer'
 import { limits, parseJson } from '@downlink/protocol'
-import { fastify, type FastifyInstance } from 'fastify'
+import { fastify, type FastifyInstance, type FastifyRequest } from 'fastify'
 import type { AgentDocument } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
+import { assertNotCompressed } from '../http/json-request.ts'
 import { addAgentsRoutes } from './agents-route.ts'
 import { addControlsRoutes } from './controls-route.ts'
 import { addEnrollmentKeysRoutes } from './enrollment-keys-route.ts'
 import { addHealthRoutes } from './health-route.ts'
-import { collectMethods, setErrorReplies } from './operator-errors.ts'
+import { collectMethods, replyFrameworkError, setErrorReplies } from './operator-errors.ts'
 import type { OperatorAppOptions, OperatorRoutes } from './operator-routes.ts'
-import { authenticateOperator } from './operator-tokens.ts'
+import { assertScope, authenticateOperator, type Operator } from './operator-tokens.ts'
 import { addTasksRoutes } from './tasks-route.ts'
 
 /** Builds the application; it listens nowhere by itself. */
 export async function createOperatorApp(options: OperatorAppOptions): Promise<FastifyInstance> {
-  const { store, clock, logger, agents, memories } = options
+  const { store, clock, agents, memories, rates } = options
   const app = fastify({
     bodyLimit: limits.OPERATOR_BODY_BYTES_MAX,
     // Ids in paths are at most two agent ids long.
@@ -22,32 +24,46 @@ export async function createOperatorApp(options: OperatorAppOptions): Promise<Fa
     // A misspelt member must be refused, not dropped, and "5" is no number.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
     exposeHeadRoutes: false,
+    frameworkErrors: replyFrameworkError,
   })
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(
     'application/json',
-    { parseAs: 'string' },
-    async (_request: unknown, text: string) => {
-      const value = parseJson(text, limits.JSON_DEPTH_MAX)
+    { parseAs: 'buffer' },
+    async (request: FastifyRequest, body: Buffer) => {
+      assertNotCompressed(request.raw)
+      const value = isUtf8(body) ? parseJson(body.toString('utf8'), limits.JSON_DEPTH_MAX) : undefined
       if (value !== undefined) return value
       throw new HubError(
         'bad_json',
-        `The body is no JSON, or nested deeper than ${limits.JSON_DEPTH_MAX}. Correct it and send it again.`,
+        `The body is no JSON in UTF-8, or nested deeper than ${limits.JSON_DEPTH_MAX}. Correct it and send it again.`,
       )
     },
   )
   app.addHook('onSend', async (_request, reply) => void reply.header('Cache-Control', 'no-store'))
-  setErrorReplies(app, logger)
+  setErrorReplies(app, options)
   const add405s = collectMethods(app)
   async function findAgent(agentId: string): Promise<AgentDocument> {
     const agent = await agents.read(agentId)
     if (agent !== undefined) return agent
     throw new HubError('agent_not_found', `There is no agent ${agentId}. Enroll it, or check the id.`)
   }
+  const operators = new WeakMap<FastifyRequest, Operator>()
   const routes: OperatorRoutes = {
     ...options,
     app,
-    authorize: (request, scope) => authenticateOperator(store, request.headers.authorization, scope),
+    needs: (scope) => async (request) => {
+      const operator = await authenticateOperator(store, request.headers.authorization)
+      rates.countOperator(operator.tokenId)
+      assertScope(operator, scope)
+      operators.set(request, operator)
+    },
+    operatorOf(request) {
+      const operator = operators.get(request)
+      if (operator === undefined)
+        throw new TypeError('The route asks for an operator without needing a scope.')
+      return operator
+    },
     findAgent,
     async watchAgent(agentId) {
       const agent = await findAgent(agentId)

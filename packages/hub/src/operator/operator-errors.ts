@@ -1,7 +1,8 @@
 /** Maps what goes wrong inside Fastify to the one table of error codes. */
 import { limits } from '@downlink/protocol'
-import type { FastifyError, FastifyInstance, HTTPMethods } from 'fastify'
-import { errorBody, HubError, hubErrorOf } from '../hub-error.ts'
+import type { FastifyError, FastifyInstance, FastifyReply, HTTPMethods } from 'fastify'
+import { errorBody, errorHeaders, HubError, hubErrorOf } from '../hub-error.ts'
+import type { RateLimits } from '../http/rate-limits.ts'
 import type { Logger } from '../logger.ts'
 
 const METHODS = [
@@ -13,21 +14,30 @@ const METHODS = [
   'DELETE',
   'OPTIONS',
 ] as const satisfies readonly HTTPMethods[]
-const RETRY_AFTER_S = 1
 
 /** Answers every error as `{error, message, details?}`, an unknown path included. Call it before any route. */
-export function setErrorReplies(app: FastifyInstance, logger: Logger): void {
+export function setErrorReplies(
+  app: FastifyInstance,
+  { logger, rates }: { readonly logger: Logger; readonly rates: RateLimits },
+): void {
   app.setErrorHandler<FastifyError>(async (error, request, reply) => {
-    const hubError = mappedError(error)
+    const hubError = rates.countFailure(mappedError(error), request.raw.socket.remoteAddress)
     if (hubError.status >= 500)
       logger.warn({ error, path: request.routeOptions.url }, 'A request of an operator failed')
-    if (hubError.status === 401) void reply.header('WWW-Authenticate', 'Bearer')
-    if (hubError.status === 503) void reply.header('Retry-After', RETRY_AFTER_S)
+    void reply.headers(errorHeaders(hubError))
+    // What is left of a refused body is not worth reading.
+    if (!request.raw.complete) void reply.header('Connection', 'close')
     return reply.code(hubError.status).send(errorBody(hubError))
   })
   app.setNotFoundHandler(async () => {
     throw new HubError('not_found', 'There is nothing at this path. The operator API is below /api/v1.')
   })
+}
+
+/** Answers what Fastify refuses before it has found a route: a path that cannot be read. */
+export function replyFrameworkError(error: FastifyError, _request: unknown, reply: FastifyReply): void {
+  const hubError = mappedError(error)
+  void reply.code(hubError.status).send(errorBody(hubError))
 }
 
 /** Collects the routes that are added from now on, and returns what then answers their other methods with 405. */
@@ -71,11 +81,23 @@ function mappedError(error: FastifyError): HubError {
         { cause: error },
       )
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
-      return new HubError('unsupported_media_type', 'Send the body as application/json.', { cause: error })
+      return new HubError(
+        'unsupported_media_type',
+        'The body is of another type than JSON. Send it as application/json, not compressed.',
+        { cause: error },
+      )
     case 'FST_ERR_CTP_EMPTY_JSON_BODY':
       return new HubError('bad_json', 'The body is empty. Send a JSON object.', { cause: error })
     case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
-      return new HubError('bad_request', 'The body is not as long as its Content-Length says.', {
+      return new HubError(
+        'bad_request',
+        'The body is not as long as its Content-Length says. Send it again.',
+        {
+          cause: error,
+        },
+      )
+    case 'FST_ERR_MAX_PARAM_LENGTH':
+      return new HubError('not_found', 'The path names something by an id that is too long. Check it.', {
         cause: error,
       })
     case 'FST_ERR_BAD_URL':

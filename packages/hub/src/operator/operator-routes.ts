@@ -1,12 +1,14 @@
 /** What the routes of the operator API are given. */
 import type { Clock } from '@downlink/protocol'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
 import type { AgentMemories } from '../controls/agent-memory.ts'
 import type { ControlWaits } from '../controls/control-waits.ts'
 import type { ControlService } from '../controls/service.ts'
 import type { SessionRegistry } from '../delivery/session-registry.ts'
+import type { WakePolls } from '../delivery/wake-polls.ts'
 import type { AgentDocument, Agents } from '../enrollment/agents.ts'
 import type { EnrollmentKeys } from '../enrollment/enrollment-keys.ts'
+import type { RateLimits } from '../http/rate-limits.ts'
 import type { Logger } from '../logger.ts'
 import type { Store } from '../store/store.ts'
 import type { Operator, OperatorScope } from './operator-tokens.ts'
@@ -20,16 +22,20 @@ export interface OperatorAppOptions {
   readonly enrollmentKeys: EnrollmentKeys
   readonly service: ControlService
   readonly waits: ControlWaits
+  readonly rates: RateLimits
   readonly memories: AgentMemories
   readonly registry: SessionRegistry
+  readonly polls: WakePolls
   readonly isDraining: () => boolean
 }
 
 /** What every route is given. */
 export interface OperatorRoutes extends OperatorAppOptions {
   readonly app: FastifyInstance
-  /** @throws HubError `unauthorized`, `forbidden`. */
-  readonly authorize: (request: FastifyRequest, scope: OperatorScope) => Promise<Operator>
+  /** A route's `onRequest`: lets in who has the scope, before the body is read. It throws `unauthorized`, `forbidden`, `too_many_requests`. */
+  readonly needs: (scope: OperatorScope) => onRequestAsyncHookHandler
+  /** Who sent a request that `needs` let in. */
+  readonly operatorOf: (request: FastifyRequest) => Operator
   /** The agent. @throws HubError `agent_not_found`. */
   readonly findAgent: (agentId: string) => Promise<AgentDocument>
   /** The agent, which somebody looks at: it counts as watched from now on. @throws HubError `agent_not_found`. */

@@ -11,7 +11,8 @@ export const anyJson: TSchema = Type.Unknown()
 export const labelsSchema: TSchema = Type.Record(
   Type.String({ pattern: `^.{1,${limits.ID_CHARS_MAX}}$` }),
   Type.String({ maxLength: limits.ID_CHARS_MAX }),
-  { maxProperties: limits.LABELS_MAX },
+  // A name that does not fit the pattern would otherwise be taken as it is.
+  { maxProperties: limits.LABELS_MAX, ...strict },
 )
 
 /** `:agentId` in a path; an unknown one is `agent_not_found`. */

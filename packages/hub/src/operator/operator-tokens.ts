@@ -50,15 +50,16 @@ export async function createOperatorToken(
   return { tokenId: document.tokenId, token: minted.token }
 }
 
-/**
- * The operator that an `Authorization` header names, if it has `scope`.
- * @throws HubError `unauthorized`, `forbidden`.
- */
+/** An operator whose token is right. */
+export interface AuthenticOperator extends Operator {
+  readonly tokenId: string
+}
+
+/** The operator that an `Authorization` header names. @throws HubError `unauthorized`. */
 export async function authenticateOperator(
   store: Store,
   authorization: string | undefined,
-  scope: OperatorScope,
-): Promise<Operator> {
+): Promise<AuthenticOperator> {
   const token = bearerToken(authorization)
   const parts = token === undefined ? undefined : parseToken('operator', token)
   const document = parts && (await store.read<OperatorTokenDocument>('operator-tokens', parts.keyId))
@@ -68,11 +69,14 @@ export async function authenticateOperator(
       'No valid operator token was sent. Send one as "Authorization: Bearer …".',
     )
   }
-  if (!document.scopes.includes(scope) && !document.scopes.includes('admin')) {
-    throw new HubError(
-      'forbidden',
-      `This token lacks the scope "${scope}". Use one that has it, or has "admin".`,
-    )
-  }
-  return { name: document.name, scopes: document.scopes }
+  return { tokenId: document.tokenId, name: document.name, scopes: document.scopes }
+}
+
+/** @throws HubError `forbidden`. */
+export function assertScope(operator: Operator, scope: OperatorScope): void {
+  if (operator.scopes.includes(scope) || operator.scopes.includes('admin')) return
+  throw new HubError(
+    'forbidden',
+    `This token lacks the scope "${scope}". Use one that has it, or has "admin".`,
+  )
 }

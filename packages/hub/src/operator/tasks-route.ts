@@ -26,11 +26,12 @@ interface OfTask {
 
 /** Adds the routes. */
 export function addTasksRoutes(routes: OperatorRoutes): void {
-  const { app, authorize, findAgent, watchAgent, service, memories } = routes
+  const { app, needs, operatorOf, findAgent, watchAgent, service, memories } = routes
 
   app.post<OfAgent & { Body: TaskRequest }>(
     '/api/v1/agents/:agentId/tasks',
     {
+      onRequest: needs('run'),
       schema: {
         params: agentParams,
         body: taskBody,
@@ -38,7 +39,7 @@ export function addTasksRoutes(routes: OperatorRoutes): void {
       },
     },
     async (request, reply) => {
-      const operator = await authorize(request, 'run')
+      const operator = operatorOf(request)
       const agent = await findAgent(request.params.agentId)
       assertNotRevoked(agent)
       const made = await service.createTask(agent.agentId, request.body, askerOf(request, operator))
@@ -47,9 +48,11 @@ export function addTasksRoutes(routes: OperatorRoutes): void {
   )
   app.get<OfAgent>(
     '/api/v1/agents/:agentId/tasks',
-    { schema: { params: agentParams, response: { 200: pageReply(taskReply), ...errorReplies } } },
+    {
+      onRequest: needs('read'),
+      schema: { params: agentParams, response: { 200: pageReply(taskReply), ...errorReplies } },
+    },
     async (request) => {
-      await authorize(request, 'read')
       const { agentId } = await watchAgent(request.params.agentId)
       return { items: unfinishedFirst(taskRecords(await service.mailbox(agentId), memories.peek(agentId))) }
     },
@@ -57,10 +60,10 @@ export function addTasksRoutes(routes: OperatorRoutes): void {
   app.get<OfTask>(
     '/api/v1/agents/:agentId/tasks/:taskId/log',
     {
+      onRequest: needs('read'),
       schema: { params: taskParams, querystring: logQuery, response: { 200: logReply, ...errorReplies } },
     },
     async (request) => {
-      await authorize(request, 'read')
       const { agentId } = await watchAgent(request.params.agentId)
       const { taskId } = request.params
       const after = lineNumber(request.query.after)

@@ -1,0 +1,55 @@
+/** GET wake: the long-poll that nudges an agent without a stream. */
+import type { Clock } from '@downlink/protocol'
+import type { AgentMemories } from '../controls/agent-memory.ts'
+import type { ControlService } from '../controls/service.ts'
+import { agentRevoked, type Agents } from '../enrollment/agents.ts'
+import { HubError } from '../hub-error.ts'
+import type { AgentCall, AgentRoute } from '../http/agent-api.ts'
+import { bootOf } from '../http/boot-headers.ts'
+import { replyError, replyJson } from '../http/json-reply.ts'
+import { hashTaken } from './events-route.ts'
+import { admitDisplacement } from './session-registry.ts'
+import type { WakePolls } from './wake-polls.ts'
+
+/** What the route needs of the hub. */
+export interface WakeRouteOptions {
+  readonly clock: Clock
+  readonly agents: Agents
+  readonly service: ControlService
+  readonly memories: AgentMemories
+  readonly polls: WakePolls
+  readonly isDraining: () => boolean
+}
+
+/** The route. */
+export function createWakeRoute(options: WakeRouteOptions): AgentRoute {
+  const { clock, agents, service, memories, polls, isDraining } = options
+
+  async function handle({ agent, request, response }: AgentCall): Promise<void> {
+    const { agentId } = agent
+    if (isDraining()) throw new HubError('draining', 'This hub is stopping. Ask again shortly.')
+    const boot = bootOf(request)
+    const { earlierBoots } = await service.mailbox(agentId)
+    if (boot !== undefined && earlierBoots.includes(boot.bootNonce)) throw hashTaken(agentId)
+    if (response.destroyed) return
+    if (boot === undefined && polls.isHeld(agentId)) admitDisplacement(memories.of(agentId), agentId, clock)
+
+    const poll = polls.hold(agentId, boot)
+    response.once('close', () => poll.end({ kind: 'gone' }))
+    try {
+      // Read only now that changes reach the poll: whatever is committed from here on is seen by itself.
+      const [mailbox, stored] = await Promise.all([service.mailbox(agentId), agents.read(agentId)])
+      if (stored?.revoked !== undefined) poll.end({ kind: 'refused', error: agentRevoked(agentId) })
+      poll.take(mailbox.version)
+    } catch (error) {
+      poll.end({ kind: 'gone' })
+      throw error
+    }
+    const end = await poll.ended
+    if (end.kind === 'gone') return
+    if (isDraining()) response.setHeader('Connection', 'close')
+    if (end.kind === 'refused') replyError(response, end.error)
+    else await replyJson(response, 200, { wake: end.wake })
+  }
+  return { method: 'GET', path: 'wake', handle }
+}

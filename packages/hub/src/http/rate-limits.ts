@@ -1,0 +1,78 @@
+/** Who asks too often: agents, operators' tokens, and addresses that fail to say who they are. */
+import { limits, type Clock } from '@downlink/protocol'
+import type { AgentMemory } from '../controls/agent-memory.ts'
+import { HubError } from '../hub-error.ts'
+import { takeToken, type Rate, type TokenBucket } from './token-bucket.ts'
+
+/** The rates of one hub. */
+export interface RateLimits {
+  /** Counts a request of an agent whose key is right. @throws HubError `too_many_requests`. */
+  countAgent(memory: AgentMemory): void
+  /** Counts a request under an operator's token that is right. @throws HubError `too_many_requests`. */
+  countOperator(tokenId: string): void
+  /**
+   * What to answer to an error: a refused credential becomes `too_many_requests` once its address has sent too many.
+   * Credentials that are right are never refused for their address's sake: a proxy may be the address of all agents.
+   */
+  countFailure(error: HubError, address: string | undefined): HubError
+}
+
+/** What the limits need. */
+export interface RateLimitsOptions {
+  readonly clock: Clock
+  readonly agentRequestsPerS: number
+  readonly operatorRequestsPerS: number
+}
+
+const FAILURES: Rate = { perS: limits.AUTH_FAILURES_PER_S, burst: limits.AUTH_FAILURES_BURST }
+const FAILURE_CODES: ReadonlySet<string> = new Set(['unauthorized', 'invalid'])
+
+/** Makes limits on which nothing was used yet. */
+export function createRateLimits(options: RateLimitsOptions): RateLimits {
+  const { clock } = options
+  const agentRate = rateOf(options.agentRequestsPerS)
+  const operatorRate = rateOf(options.operatorRequestsPerS)
+  // As many as there are tokens: only one that was found to be right is counted.
+  const operators = new Map<string, TokenBucket>()
+  const addresses = new Map<string, TokenBucket>()
+
+  return {
+    countAgent(memory) {
+      const { bucket, waitMs } = takeToken(memory.requests, agentRate, clock.monotonicMs())
+      memory.requests = bucket
+      if (waitMs > 0) throw tooMany(`This agent may send ${agentRate.perS} requests per second`, waitMs)
+    },
+    countOperator(tokenId) {
+      const { bucket, waitMs } = takeToken(operators.get(tokenId), operatorRate, clock.monotonicMs())
+      operators.set(tokenId, bucket)
+      if (waitMs > 0) throw tooMany(`This token may send ${operatorRate.perS} requests per second`, waitMs)
+    },
+    countFailure(error, address = '') {
+      if (!FAILURE_CODES.has(error.code)) return error
+      const key = networkOf(address)
+      const { bucket, waitMs } = takeToken(addresses.get(key), FAILURES, clock.monotonicMs())
+      addresses.delete(key)
+      addresses.set(key, bucket)
+      const [oldest] = addresses.keys()
+      if (addresses.size > limits.AUTH_FAILURE_ADDRESSES_MAX && oldest !== undefined) addresses.delete(oldest)
+      return waitMs === 0
+        ? error
+        : tooMany('Too many requests without a valid credential came from this address', waitMs)
+    },
+  }
+}
+
+function rateOf(perS: number): Rate {
+  return { perS, burst: perS * limits.REQUESTS_BURST_S }
+}
+
+function tooMany(what: string, retryAfterMs: number): HubError {
+  return new HubError('too_many_requests', `${what}. Send again after the time in Retry-After.`, {
+    retryAfterMs,
+  })
+}
+
+/** One machine has a whole /64 of IPv6 addresses to change between. */
+function networkOf(address: string): string {
+  return address.includes(':') && !address.includes('.') ? address.split(':', 4).join(':') : address
+}

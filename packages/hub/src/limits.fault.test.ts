@@ -1,0 +1,228 @@
+/** Every limit of both APIs is reached once over real sockets; nobody else notices. */
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { limits } from '@downlink/protocol'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { createTestClock, type TestClock } from '../../testkit/src/test-clock.ts'
+import { startHub, type AgentFixture, type HubFixture } from '../test/hub-fixture.ts'
+import { head, openRawClient } from '../test/raw-client.ts'
+import { createAgentMemories } from './controls/agent-memory.ts'
+import { createControlWaits } from './controls/control-waits.ts'
+import { createMailboxChanges } from './controls/mailbox-changes.ts'
+import { createHttpServer, type ServerBounds } from './http-server.ts'
+import { createRequestGuard } from './http/request-guard.ts'
+
+let clock: TestClock
+let hub: HubFixture
+let agent: AgentFixture
+
+async function start(options: Parameters<typeof startHub>[0] = {}): Promise<void> {
+  clock = createTestClock()
+  hub = await startHub({ clock, ...options })
+  agent = await hub.enroll('a1')
+}
+beforeEach(() => start())
+afterEach(() => hub[Symbol.asyncDispose]())
+
+async function until(what: string, isSo: () => boolean): Promise<void> {
+  await expect.poll(isSo, { message: `${what}: it never came to that` }).toBe(true)
+}
+
+describe('given a sender that is slow', () => {
+  const routes = (): [string, string, string][] => [
+    ['the agent API', '/api/internal/agent/sync', agent.apiKey],
+    ['the operator API', '/api/v1/agents/a1/controls', hub.token],
+    ['the key exchange', '/api/internal/agent/authkey/exchange', 'none'],
+  ]
+  test('when a body drips in > 408, and its connection ends', async () => {
+    for (const [what, path, token] of routes()) {
+      const timers = clock.pendingTimers
+      await using client = await openRawClient(hub.url)
+      const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+      client.write(`${head('POST', path, { ...headers, 'content-length': '20' })}\r\n{"a"`)
+      await until(what, () => clock.pendingTimers > timers)
+      clock.advance(limits.REQUEST_BODY_MS_MAX - 1)
+      client.write(':')
+      expect(client.text).toBe('')
+      clock.advance(1)
+      await client.closed
+      expect(client.text, what).toMatch(/^HTTP\/1\.1 408 [\s\S]*connection: close[\s\S]*"request_timeout"/i)
+      await until(what, () => clock.pendingTimers === timers)
+    }
+  })
+
+  test('when a body comes in time > nothing of the time limit stays', async () => {
+    const timers = clock.pendingTimers
+    expect((await agent.sync()).status).toBe(200)
+    await until('the timers', () => clock.pendingTimers === timers)
+  })
+})
+
+describe('given a reader that does not take its reply', () => {
+  test('when the time is up > its connection is cut', async () => {
+    const guard = createRequestGuard(clock)
+    await using server = await listen(
+      createServer((request, response) =>
+        guard(request, response, () => response.end(Buffer.alloc(64 * 1_048_576))),
+      ),
+    )
+    const timers = clock.pendingTimers
+    await using client = await openRawClient(server.url)
+    client.socket.pause()
+    client.write(`${head('GET', '/')}\r\n`)
+    await until('the reply waits', () => clock.pendingTimers > timers)
+    clock.advance(limits.REPLY_SEND_MS_MAX)
+    await until('the timers', () => clock.pendingTimers === timers)
+    client.socket.resume()
+    await client.closed
+    expect(client.text.length, 'it took all of it: make the reply larger').toBeLessThan(64 * 1_048_576)
+  })
+})
+
+describe('given one who asks too often', () => {
+  test('when an agent does > 429 says when to come back, and another agent is served', async () => {
+    await hub[Symbol.asyncDispose]()
+    await start({ hub: { agentRequestsPerS: 1 } })
+    const other = await hub.enroll('b1')
+    for (let n = 0; n < limits.REQUESTS_BURST_S; n++) expect((await agent.sync()).status).toBe(200)
+    const refused = await agent.sync()
+    expect([refused.status, refused.body.error]).toEqual([429, 'too_many_requests'])
+    expect(refused.headers.get('retry-after')).toBe('1')
+    expect((await agent.wake()).status, 'all its calls count together').toBe(429)
+    expect((await other.sync()).status).toBe(200)
+    clock.advance(1_000)
+    expect((await agent.sync()).status).toBe(200)
+  })
+
+  test('when an operator’s token does > 429, and another token is served', async () => {
+    await hub[Symbol.asyncDispose]()
+    await start({ hub: { operatorRequestsPerS: 1 } })
+    const replies = []
+    for (let n = 0; n <= limits.REQUESTS_BURST_S; n++)
+      replies.push(await hub.operator('GET', '/api/v1/agents'))
+    expect(replies.at(-1)?.status).toBe(429)
+    expect(replies.at(-1)?.headers.get('retry-after')).toBe('1')
+    expect((await hub.operator('GET', '/healthz')).status, 'a health check needs no token').toBe(200)
+    clock.advance(1_000)
+    expect((await hub.operator('GET', '/api/v1/agents')).status).toBe(200)
+  })
+
+  test('when an address fails to authenticate > 429 instead of 401, and right credentials still work', async () => {
+    const forged = hub.agent('a1', `${agent.apiKey.slice(0, -4)}AAAA`)
+    const statuses = []
+    for (let n = 0; n < limits.AUTH_FAILURES_BURST; n++) statuses.push((await forged.sync()).status)
+    expect(new Set(statuses)).toEqual(new Set([401]))
+    const refused = [
+      await forged.sync(),
+      await hub.exchange({ authKey: 'none', agentId: 'x' }),
+      await forged.call('GET', '../../v1/agents'),
+    ]
+    expect(refused.map(({ status, body }) => [status, body.error as string])).toEqual(
+      Array(3).fill([429, 'too_many_requests']),
+    )
+    expect(refused[0]?.headers.get('retry-after')).toBe('1')
+    expect((await agent.sync()).status).toBe(200)
+    expect((await hub.operator('GET', '/api/v1/agents')).status).toBe(200)
+    expect((await hub.exchange({ authKey: await hub.enrollmentKey(), agentId: 'new' })).status).toBe(200)
+    clock.advance(1_000)
+    expect((await forged.sync()).status).toBe(401)
+  })
+
+  test('when streams of an original take each other’s place > the sixth in a minute is refused, the last stays', async () => {
+    let last = await agent.openStream()
+    for (let n = 0; n < limits.ORIGINAL_DISPLACEMENTS_MAX; n++) {
+      const next = await agent.openStream()
+      await last.ended
+      last = next
+    }
+    const refused = await agent.call('GET', 'events')
+    expect([refused.status, refused.body.error]).toEqual([503, 'too_many_streams'])
+    expect(refused.headers.get('retry-after')).toBe('60')
+    expect((await hub.operator('GET', '/api/v1/agents/a1')).body).toMatchObject({
+      status: 'cloned',
+      transport: 'stream',
+    })
+    await hub.operator('POST', '/api/v1/agents/a1/controls', { action: 'pause', taskId: 't1' })
+    await last.until(/event: command/)
+    clock.advance(limits.ORIGINAL_DISPLACEMENTS_MS)
+    await agent.openStream()
+    await last.ended
+  })
+
+  test('when more wait than a hub allows > the next is refused, until one has left', () => {
+    const memories = createAgentMemories()
+    const changes = createMailboxChanges()
+    using waits = createControlWaits({ clock, memories, changes, read: () => Promise.resolve(undefined) })
+    const slots = Array.from({ length: limits.WAITERS_MAX }, () => waits.reserve('a1'))
+    expect(() => waits.reserve('a2')).toThrow(/already wait at this hub/)
+    slots[0]?.[Symbol.dispose]()
+    expect(() => waits.reserve('a2')).not.toThrow()
+  })
+})
+
+describe('given a server', () => {
+  const serve = (bounds: ServerBounds): Promise<Listening> =>
+    listen(createHttpServer((request, response) => hub.hub.handler(request, response), bounds))
+  const health = `${head('GET', '/healthz')}\r\n`
+
+  test('when headers drip in > 408, and the connection ends', async () => {
+    await using server = await serve({ headersMs: 100 })
+    await using client = await openRawClient(server.url)
+    client.write(head('GET', '/healthz'))
+    await client.closed
+    expect(client.text).toMatch(/^HTTP\/1\.1 408 [\s\S]*"request_timeout"/)
+  })
+
+  test('when more connections come than it takes > they are closed, and served once others have gone', async () => {
+    await using server = await serve({ connectionsMax: 2 })
+    const clients = [await openRawClient(server.url), await openRawClient(server.url)]
+    for (const client of clients) {
+      client.write(health)
+      await client.until(/200 OK/)
+    }
+    await using tooMany = await openRawClient(server.url)
+    await tooMany.closed
+    expect(tooMany.text).toBe('')
+    for (const client of clients) await client[Symbol.asyncDispose]()
+    await expect.poll(async () => (await fetch(new URL('/healthz', server.url))).status).toBe(200)
+  })
+
+  test('when a connection idles > it is closed', async () => {
+    await using server = await serve({ keepAliveMs: 50 })
+    await using client = await openRawClient(server.url)
+    client.write(health)
+    await client.closed
+    expect(client.text).toMatch(/^HTTP\/1\.1 200 [\s\S]*"status":"ok"/)
+  })
+
+  test('when requests come without waiting for replies > they are answered in order, and too many are cut', async () => {
+    await using client = await openRawClient(hub.url)
+    client.write(health + `${head('GET', '/nothing')}\r\n` + health)
+    await client.until(/200 OK[\s\S]*404 Not Found[\s\S]*200 OK/)
+    await using greedy = await openRawClient(hub.url)
+    const wake = head('GET', '/api/internal/agent/wake', { authorization: `Bearer ${agent.apiKey}` })
+    await agent.sync()
+    greedy.write(`${wake}\r\n`.repeat(limits.PIPELINED_REQUESTS_MAX + 2))
+    await greedy.closed
+    expect(greedy.text, 'none of them was answered yet').toBe('')
+    expect((await hub.operator('GET', '/healthz')).status).toBe(200)
+  })
+})
+
+interface Listening extends AsyncDisposable {
+  readonly url: URL
+}
+
+async function listen(server: Server): Promise<Listening> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    url: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`),
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
