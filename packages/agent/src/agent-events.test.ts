@@ -9,6 +9,8 @@ import type { AgentStatus } from './options.ts'
 
 const upgrade = { type: 'upgrade', version: '2' } as const
 
+const HUB = new URL('http://127.0.0.1')
+
 describe('given listeners', () => {
   test('when one throws or rejects > it is logged, and the others are called', async () => {
     const logged: string[] = []
@@ -57,14 +59,51 @@ describe('given a status board', () => {
   const failure = { code: 'unauthorized', message: 'no', retry: 'never' } as const
   type ConnectionStatus = Parameters<StatusBoard['connection']>[0]
   // The board reads no more of it.
-  const connection = (name: 'connecting' | 'open' | 'waiting', failed?: typeof failure): ConnectionStatus =>
-    ({ name, failureCount: 0, ...(failed === undefined ? {} : { failure: failed }) }) as ConnectionStatus
+  const connection = (
+    name: 'connecting' | 'open' | 'waiting',
+    failed?: typeof failure,
+    poll: ConnectionStatus['poll'] = 'off',
+  ): ConnectionStatus => ({
+    name,
+    poll,
+    failureCount: 0,
+    ...(failed === undefined ? {} : { failure: failed }),
+  })
+
+  test('when long-polling stands in for the stream > that is said, until the stream has proved itself', () => {
+    const told: string[] = []
+    const board = new StatusBoard(
+      () => HUB,
+      ({ downlink }) => void told.push(downlink),
+    )
+    board.connection(connection('waiting', undefined, 'starting'))
+    board.connection(connection('waiting', undefined, 'working'))
+    board.connection(connection('open', undefined, 'working'))
+    board.connection(connection('open'))
+    expect(told).toEqual(['long-poll', 'sse'])
+  })
+
+  test('when another mirror is in use > that is told', () => {
+    const told: string[] = []
+    let hub = HUB
+    const board = new StatusBoard(
+      () => hub,
+      (status) => void told.push(status.hub.host),
+    )
+    hub = new URL('https://mirror.example')
+    board.syncAnswered()
+    board.syncAnswered()
+    expect(told).toEqual(['mirror.example'])
+  })
 
   test('when the connection and the syncs come and go > each change is told once', () => {
     const told: string[] = []
-    const board = new StatusBoard(new URL('http://127.0.0.1'), ({ standing, downlink }) => {
-      told.push(`${standing} ${downlink}`)
-    })
+    const board = new StatusBoard(
+      () => HUB,
+      ({ standing, downlink }) => {
+        told.push(`${standing} ${downlink}`)
+      },
+    )
     board.connection(connection('connecting'))
     board.syncAnswered()
     board.connection(connection('open'))
@@ -77,7 +116,10 @@ describe('given a status board', () => {
 
   test('when the journal cannot be written > it says so, and that it can again', () => {
     const told: AgentStatus[] = []
-    const board = new StatusBoard(new URL('http://127.0.0.1'), (status) => void told.push(status))
+    const board = new StatusBoard(
+      () => HUB,
+      (status) => void told.push(status),
+    )
     board.journal(false)
     board.syncAnswered()
     expect(board.status).toMatchObject({

@@ -49,16 +49,19 @@ export interface AgentParts {
  * @throws DownlinkError or the error of the file system if it cannot; then nothing is left open.
  */
 export async function openAgentParts(base: AgentBase): Promise<AgentParts> {
-  const { options, clock, board } = base
+  const { options, clock, random } = base
   const key = await options.credential.read()
   const agentId = identify(options, key)
   let journal: Journal | undefined
   const client = createAgentClient({
-    hub: board.status.hub,
+    hubs: options.hubs,
     credential: () => key,
     boot: createBoot(randomBytes),
     clock,
+    random,
     allowPlainHttp: options.allowPlainHttp ?? false,
+    ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
+    ...(options.tls === undefined ? {} : { tls: options.tls }),
     journalId: () => journal?.ledger.journalId,
   })
   try {

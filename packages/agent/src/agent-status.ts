@@ -1,6 +1,7 @@
 /** An agent's standing and the state of its downlink, from what the connection and the syncs report. */
 import { DownlinkError } from '@downlink/protocol'
-import type { ConnectionStatus } from './connection/machine.ts'
+import type { ConnectionStatus } from './connection/connection-state.ts'
+import type { PollHealth } from './connection/poll-state.ts'
 import type { AgentStatus } from './options.ts'
 
 const REMEDIES: Readonly<Record<string, string>> = {
@@ -22,18 +23,20 @@ const JOURNAL_REMEDY =
 
 /** Collects what is known and says it in one value. */
 export class StatusBoard {
-  readonly #hub: URL
+  readonly #hub: () => URL
   readonly #onChange: (status: AgentStatus) => void
   #streamOpen = false
+  #poll: PollHealth = 'off'
   #syncWorks = false
   #blockedBy: string | undefined
   #journalWorks = true
   #current: AgentStatus
 
-  constructor(hub: URL, onChange: (status: AgentStatus) => void) {
+  /** @param hub - the mirror in use. */
+  constructor(hub: () => URL, onChange: (status: AgentStatus) => void) {
     this.#hub = hub
     this.#onChange = onChange
-    this.#current = { standing: 'ok', downlink: 'offline', hub }
+    this.#current = { standing: 'ok', downlink: 'offline', hub: hub() }
   }
 
   get status(): AgentStatus {
@@ -41,8 +44,11 @@ export class StatusBoard {
   }
 
   connection(status: ConnectionStatus): void {
-    this.#streamOpen = status.name === 'open'
-    if (this.#streamOpen) this.#blockedBy = undefined
+    // Beside `wake` a stream is only on probation.
+    this.#streamOpen = status.name === 'open' && status.poll === 'off'
+    this.#poll = status.poll
+    if (this.#streamOpen || (this.#poll === 'working' && status.failure === undefined))
+      this.#blockedBy = undefined
     else if (status.failure !== undefined && Object.hasOwn(REMEDIES, status.failure.code)) {
       this.#blockedBy = status.failure.code
     }
@@ -73,14 +79,24 @@ export class StatusBoard {
     const remedy = refusal ?? (this.#journalWorks ? undefined : JOURNAL_REMEDY)
     const next: AgentStatus = {
       standing: remedy === undefined ? 'ok' : 'blocked',
-      downlink: this.#streamOpen ? 'sse' : this.#syncWorks ? 'timer' : 'offline',
-      hub: this.#hub,
+      downlink: this.#downlink(),
+      hub: this.#hub(),
       ...(remedy === undefined ? {} : { remedy }),
     }
-    const { standing, downlink } = this.#current
+    const { standing, downlink, hub } = this.#current
     const changed =
-      next.standing !== standing || next.downlink !== downlink || next.remedy !== this.#current.remedy
+      next.standing !== standing ||
+      next.downlink !== downlink ||
+      next.hub.href !== hub.href ||
+      next.remedy !== this.#current.remedy
     this.#current = next
     if (changed) this.#onChange(next)
+  }
+
+  #downlink(): AgentStatus['downlink'] {
+    if (this.#streamOpen) return 'sse'
+    // The first question may be held for long; that the hub answers syncs says that it was heard.
+    if (this.#poll === 'working' || (this.#poll === 'starting' && this.#syncWorks)) return 'long-poll'
+    return this.#syncWorks ? 'timer' : 'offline'
   }
 }

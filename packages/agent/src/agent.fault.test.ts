@@ -238,7 +238,6 @@ describe('given an agent that cannot start', () => {
   })
 
   test.each([
-    ['two hubs', { hubs: ['http://127.0.0.1:9', 'http://127.0.0.1:10'] }],
     ['no hub', { hubs: [] }],
     ['no slot', { hubs: ['http://127.0.0.1:9'], concurrency: 0 }],
   ])('when it is given %s > createAgent throws', (_, options) => {

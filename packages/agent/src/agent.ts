@@ -58,7 +58,7 @@ export interface Agent extends AsyncDisposable {
 
 /**
  * Makes an agent; dials nothing before `run`.
- * @throws TypeError if not exactly one hub is given, or `concurrency` is not a whole number from 1 to 1,000.
+ * @throws TypeError if no hub is given, or `concurrency` is not a whole number from 1 to 1,000.
  */
 export function createAgent(options: AgentOptions): Agent {
   return new DownlinkAgent(options)
@@ -81,10 +81,8 @@ class DownlinkAgent implements Agent {
   #stream: EventStream | undefined
 
   constructor(options: AgentOptions) {
-    const [hub, ...more] = options.hubs
-    if (hub === undefined || more.length > 0) {
-      throw new TypeError('createAgent needs exactly one hub URL in `hubs`; mirrors are not supported yet.')
-    }
+    const [home] = options.hubs
+    if (home === undefined) throw new TypeError('createAgent needs at least one hub URL in `hubs`.')
     const concurrency = options.concurrency ?? CONCURRENCY_DEFAULT
     if (!Number.isSafeInteger(concurrency) || concurrency < 1 || concurrency > limits.AGENT_TASKS_MAX) {
       throw new TypeError(`concurrency must be a whole number from 1 to ${limits.AGENT_TASKS_MAX}.`)
@@ -93,7 +91,10 @@ class DownlinkAgent implements Agent {
     this.#clock = options.clock ?? systemClock
     this.#random = options.random ?? systemRandom
     this.#events = new AgentEvents(options.logger ?? silentLogger)
-    this.#board = new StatusBoard(new URL(hub), (status) => this.#events.emit({ type: 'status', status }))
+    this.#board = new StatusBoard(
+      () => this.#running?.client.mirrors.current ?? new URL(home),
+      (status) => this.#events.emit({ type: 'status', status }),
+    )
     this.#journalOpened.promise.catch(() => undefined)
     const keep: Journal['append'] = async (records) => (await this.#journalOpened.promise).append(records)
     const onTrouble = (error: unknown, message: string): void => this.#events.log('error', { error }, message)
@@ -207,7 +208,7 @@ class DownlinkAgent implements Agent {
   }
 
   #followStream({ client, controls, sync }: AgentParts, signal: AbortSignal): Promise<void> {
-    const { livenessMsMin } = this.#options
+    const { livenessMsMin, mode } = this.#options
     return runDownlink({
       client,
       clock: this.#clock,
@@ -221,6 +222,8 @@ class DownlinkAgent implements Agent {
         controls.streamOpened()
         sync.hubIsBack()
       },
+      onHubIsBack: () => sync.hubIsBack(),
+      ...(mode === undefined ? {} : { mode }),
       ...(livenessMsMin === undefined ? {} : { livenessMsMin }),
     })
   }

@@ -57,7 +57,7 @@ async function hubOf(answer: (response: ServerResponse) => void, credential: str
   })
   const clock = createTestClock()
   const client = createAgentClient({
-    hub: `http://127.0.0.1:${(server.address() as AddressInfo).port}/below/`,
+    hubs: [`http://127.0.0.1:${(server.address() as AddressInfo).port}/below/`],
     credential: () => credential,
     boot: createBoot((size) => new Uint8Array(size)),
     clock,
@@ -130,7 +130,7 @@ describe('given a hub that answers', () => {
     const proxy = await hubOf(json({}))
     const { client } = await hubOf(json({ watching: false }))
     for (const name of ['HTTP_PROXY', 'http_proxy', 'HTTPS_PROXY', 'ALL_PROXY']) {
-      vi.stubEnv(name, proxy.client.hub.origin)
+      vi.stubEnv(name, proxy.client.mirrors.current.origin)
     }
     vi.stubEnv('NO_PROXY', '')
     vi.stubEnv('NODE_USE_ENV_PROXY', '1')
@@ -257,7 +257,7 @@ describe('given a hub that is slow', () => {
       await once(silent, 'listening')
       cleanUp.push(() => once(silent.close(), 'close'))
       const client = createAgentClient({
-        hub: `https://127.0.0.1:${(silent.address() as AddressInfo).port}`,
+        hubs: [`https://127.0.0.1:${(silent.address() as AddressInfo).port}`],
         credential: () => TOKEN,
         boot: createBoot((size) => new Uint8Array(size)),
         clock: createTestClock(),

@@ -7,7 +7,13 @@ import { retryAfterMs } from './connection/http-failure.ts'
 
 function clientOf(hub: string, options: Partial<AgentClientOptions> = {}) {
   const boot = createBoot((size) => new Uint8Array(size).fill(0xab))
-  return createAgentClient({ hub, credential: () => 'key', boot, clock: createTestClock(), ...options })
+  return createAgentClient({
+    hubs: [hub],
+    credential: () => 'key',
+    boot,
+    clock: createTestClock(),
+    ...options,
+  })
 }
 
 describe('given the URL of a hub', () => {
@@ -21,7 +27,7 @@ describe('given the URL of a hub', () => {
     ['http://LOCALHOST:7077', 'http://localhost:7077/'],
   ])('when it is %s > it is taken', async (hub, href) => {
     await using client = clientOf(hub)
-    expect(client.hub.href).toBe(href)
+    expect(client.mirrors.current.href).toBe(href)
   })
 
   test.each([
@@ -34,7 +40,7 @@ describe('given the URL of a hub', () => {
   ])('when it is %s > it is refused as insecure, unless that is allowed', async (hub) => {
     expect(() => clientOf(hub)).toThrow(expect.objectContaining({ code: 'insecure_hub', retry: 'never' }))
     await using client = clientOf(hub, { allowPlainHttp: true })
-    expect(client.hub.protocol).toBe('http:')
+    expect(client.mirrors.current.protocol).toBe('http:')
   })
 
   test.each([

@@ -5,19 +5,24 @@ import {
   parseSyncReply,
   stringField,
   syncRequestToJson,
+  systemRandom,
+  type Boot,
   type Clock,
   type Json,
   type JsonObject,
+  type Random,
   type SyncReply,
   type SyncRequest,
 } from '@downlink/protocol'
 import { Pool } from 'undici'
 import type { AgentBoot } from './boot.ts'
+import type { AgentTls } from './connection/connector.ts'
 import { requestEvents, type EventsReply } from './connection/events-request.ts'
 import { unusableReply } from './connection/http-failure.ts'
-import { parseHubUrl } from './connection/hub-url.ts'
-import { postJson } from './connection/json-request.ts'
+import { requestJson } from './connection/json-request.ts'
+import { proxyFor } from './connection/proxy.ts'
 import {
+  bootHeaders,
   connectionOptions,
   isHeaderText,
   preparePublicRequest,
@@ -25,11 +30,16 @@ import {
   type PreparedRequest,
   type RequestContext,
 } from './connection/request-context.ts'
+import { MirrorList, type MirrorPool } from './mirror/mirror-pool.ts'
+import { tryMirrors, type MirrorCall, type MirrorTry } from './mirror/try-mirrors.ts'
 
 /** What an agent client needs. */
 export interface AgentClientOptions {
-  /** The hub's base URL; the agent API is below it. */
-  readonly hub: string | URL
+  /**
+   * Base URLs of the hub, the agent API below each; the first is home, the others are mirrors of it (see
+   * {@link MirrorPool}). All of them are sent the credential.
+   */
+  readonly hubs: readonly (string | URL)[]
   /** Read for every request, so that a replaced key is used from then on. */
   readonly credential: () => string | undefined
   readonly boot: AgentBoot
@@ -40,6 +50,15 @@ export interface AgentClientOptions {
   readonly userAgent?: string
   /** Send the credential unencrypted to hosts other than this machine. @defaultValue false */
   readonly allowPlainHttp?: boolean
+  /**
+   * The proxy through which hubs on https are reached, by a tunnel; false for none. Hubs on http are never reached
+   * through one. @defaultValue that of the variables `https_proxy` or `HTTPS_PROXY`, but for hosts in `no_proxy` or
+   * `NO_PROXY` and this machine
+   */
+  readonly proxy?: false | string | URL
+  readonly tls?: AgentTls
+  /** @defaultValue the random source of this machine */
+  readonly random?: Random
 }
 
 /** When to give up a request before its deadline. */
@@ -82,15 +101,15 @@ export interface KeyExchangeReply {
 }
 
 /**
- * Talks to one hub. Each request has one deadline from dialling to the last byte of its reply, `REQUEST_MS_MAX`, and
- * replies are bounded in headers, bytes and depth. No redirect is followed, no proxy variable read, no compression asked for.
+ * Talks to one hub, at the first of its mirrors that answers. Each request has one deadline from dialling to the last
+ * byte of its reply, `REQUEST_MS_MAX`, shared out among the mirrors that it tries, and replies are bounded in headers,
+ * bytes and depth. No redirect is followed, no compression asked for.
  *
  * Requests throw HttpError for a reply that is not a success, DownlinkError for anything else that goes wrong on the
  * way, and the signal's reason when it aborts. No error holds a key.
  */
 export interface AgentClient extends AsyncDisposable {
-  /** The hub's base URL. */
-  readonly hub: URL
+  readonly mirrors: MirrorPool
   /** @internal */
   readonly clock: Clock
   register(request: RegisterRequest, options?: RequestOptions): Promise<RegisterReply>
@@ -98,21 +117,26 @@ export interface AgentClient extends AsyncDisposable {
   sync(request: SyncRequest, options?: RequestOptions): Promise<SyncReply>
   /** Needs no credential. */
   exchangeKey(request: KeyExchangeRequest, options?: RequestOptions): Promise<KeyExchangeReply>
+  /**
+   * Resolves to true as soon as there is something to fetch, to false when there was nothing for as long as the hub
+   * holds the question, up to `WAKE_HOLD_MS_MAX` (R-50).
+   */
+  wake(options?: RequestOptions): Promise<boolean>
   /** Says good-bye; takes at most `DEREGISTER_MS_MAX`. */
   deregister(request: { readonly agentId: string }, options?: RequestOptions): Promise<void>
   /** The connection that `openEventStream` reads. @internal */
-  openEvents(signal: AbortSignal): Promise<EventsReply>
+  openEvents(signal: AbortSignal, deadlineMs: number): Promise<EventsReply>
   /** Ends every connection, but for the event streams, and every request that is under way; may be called twice. */
   close(): Promise<void>
 }
 
 const KEY_CHARS_MAX = 4_096
-/** JSON requests at once; more wait, within their deadline. An agent has one sync under way, and little beside it. */
+/** JSON requests at once to one mirror; more wait, within their deadline. An agent has a sync and a wake under way, and little beside them. */
 const CONNECTIONS_MAX = 4
 
 /**
  * Makes a client of one hub; dials nothing.
- * @throws DownlinkError `bad_hub_url` or `insecure_hub` for a URL that must not be dialled.
+ * @throws DownlinkError `bad_hub_url` or `insecure_hub` for a URL that must not be dialled, `bad_proxy_url`.
  * @throws TypeError if `userAgent` cannot stand in a header.
  */
 export function createAgentClient(options: AgentClientOptions): AgentClient {
@@ -120,43 +144,42 @@ export function createAgentClient(options: AgentClientOptions): AgentClient {
   if (!isHeaderText(userAgent)) {
     throw new TypeError('userAgent must be printable ASCII, such as "acme-agent/1.2.3".')
   }
-  const context: RequestContext = {
-    hub: parseHubUrl(options.hub, options.allowPlainHttp ?? false),
+  return new HubClient(options, {
     clock: options.clock,
     boot: options.boot,
     userAgent,
+    tls: options.tls ?? {},
+    proxyFor: (hub) => proxyFor(hub, options.proxy, process.env),
     credential: options.credential,
     journalId: options.journalId ?? (() => undefined),
-  }
-  return new HubClient(context)
+  })
 }
 
 class HubClient implements AgentClient {
-  readonly hub: URL
   readonly clock: Clock
+  readonly mirrors: MirrorList
   private readonly context: RequestContext
-  private readonly pool: Pool
+  /** By the mirror's URL, each from its first request on. */
+  private readonly pools = new Map<string, Pool>()
   /** Ends the sockets that are still being connected, too: undici alone would let them go on. */
   private readonly dialling = new AbortController()
 
-  constructor(context: RequestContext) {
-    this.hub = context.hub
+  constructor(options: AgentClientOptions, context: RequestContext) {
     this.clock = context.clock
     this.context = context
-    this.pool = new Pool(context.hub.origin, {
-      ...connectionOptions(this.dialling.signal),
-      connections: CONNECTIONS_MAX,
+    this.mirrors = new MirrorList({
+      urls: options.hubs,
+      allowPlainHttp: options.allowPlainHttp ?? false,
+      clock: context.clock,
+      random: options.random ?? systemRandom,
+      onReplaced: (urls) => this.retire(urls),
     })
+    // A proxy that cannot be used is said here, and not by every call.
+    for (const hub of this.mirrors.urls) context.proxyFor(hub)
   }
 
   async register(request: RegisterRequest, options: RequestOptions = {}): Promise<RegisterReply> {
-    const prepared = prepareRequest(this.context, 'POST', 'register')
-    const reply = await this.post(
-      prepared,
-      { ...request, ...this.context.boot.next() },
-      limits.REQUEST_MS_MAX,
-      options,
-    )
+    const reply = await this.post('register', options, (boot) => ({ ...request, ...boot }))
     const agentKey = stringField(reply, 'agentKey', KEY_CHARS_MAX)
     const user = field(reply, 'user')
     const features = field(reply, 'features')
@@ -168,56 +191,112 @@ class HubClient implements AgentClient {
   }
 
   async sync(request: SyncRequest, options: RequestOptions = {}): Promise<SyncReply> {
-    const prepared = prepareRequest(this.context, 'POST', 'sync')
-    const body = syncRequestToJson({ ...request, boot: this.context.boot.next() })
-    return parseSyncReply(await this.post(prepared, body, limits.REQUEST_MS_MAX, options))
+    return parseSyncReply(await this.post('sync', options, (boot) => syncRequestToJson({ ...request, boot })))
   }
 
-  async exchangeKey(request: KeyExchangeRequest, options: RequestOptions = {}): Promise<KeyExchangeReply> {
-    const prepared = preparePublicRequest(this.context, 'POST', 'authkey/exchange', [request.authKey])
-    const reply = await this.post(prepared, { ...request }, limits.REQUEST_MS_MAX, options)
-    const apiKey = stringField(reply, 'apiKey', KEY_CHARS_MAX)
-    if (apiKey === undefined) {
-      throw unusableReply(
-        prepared,
-        200,
-        'bad_reply',
-        `it holds no apiKey. Check that ${this.hub.host} is a hub.`,
-      )
-    }
-    const userId = stringField(reply, 'userId', limits.ID_CHARS_MAX)
-    const apiUrl = stringField(reply, 'apiUrl', limits.MESSAGE_CHARS_MAX)
-    return {
-      apiKey,
-      ...(userId === undefined ? {} : { userId }),
-      ...(apiUrl === undefined ? {} : { apiUrl }),
-    }
+  exchangeKey(request: KeyExchangeRequest, options: RequestOptions = {}): Promise<KeyExchangeReply> {
+    return this.call(limits.REQUEST_MS_MAX, { maySeekHome: true }, options, async (one) => {
+      const prepared = preparePublicRequest(this.context, one.mirror, 'POST', 'authkey/exchange', [
+        request.authKey,
+      ])
+      return keyOf(prepared, await this.request(prepared, { ...request }, one, options))
+    })
+  }
+
+  wake(options: RequestOptions = {}): Promise<boolean> {
+    const held = { isHeld: true, maySeekHome: false }
+    return this.call(limits.WAKE_MS_MAX, held, options, async (one) => {
+      const prepared = prepareRequest(this.context, one.mirror, 'GET', 'wake')
+      const headers = { ...prepared.headers, ...bootHeaders(this.context) }
+      const wake = field(await this.request({ ...prepared, headers }, undefined, one, options), 'wake')
+      if (typeof wake === 'boolean') return wake
+      throw unusableReply(prepared, 200, 'bad_reply', 'it says neither that there is something nor nothing.')
+    })
   }
 
   async deregister({ agentId }: { readonly agentId: string }, options: RequestOptions = {}): Promise<void> {
-    const prepared = prepareRequest(this.context, 'POST', 'deregister')
-    await this.post(prepared, { agentId, ...this.context.boot.next() }, limits.DEREGISTER_MS_MAX, options)
+    await this.post('deregister', options, (boot) => ({ agentId, ...boot }), limits.DEREGISTER_MS_MAX)
   }
 
-  openEvents(signal: AbortSignal): Promise<EventsReply> {
-    return requestEvents(this.context, signal)
+  openEvents(signal: AbortSignal, deadlineMs: number): Promise<EventsReply> {
+    return this.call(deadlineMs, { maySeekHome: false }, { signal }, (one) =>
+      requestEvents(this.context, one, signal),
+    )
   }
 
   async close(): Promise<void> {
     this.dialling.abort()
-    await this.pool.destroy()
+    await Promise.all([...this.pools.values()].map((pool) => pool.destroy()))
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
 
+  /** Each try has a boot counter of its own (R-52). */
   private post(
-    request: PreparedRequest,
-    body: JsonObject,
+    endpoint: string,
+    options: RequestOptions,
+    body: (boot: Boot) => JsonObject,
+    deadlineMs: number = limits.REQUEST_MS_MAX,
+  ): Promise<JsonObject> {
+    return this.call(deadlineMs, { maySeekHome: true }, options, (one) => {
+      const prepared = prepareRequest(this.context, one.mirror, 'POST', endpoint)
+      return this.request(prepared, body(this.context.boot.next()), one, options)
+    })
+  }
+
+  private call<T>(
     deadlineMs: number,
+    how: Pick<MirrorCall, 'maySeekHome' | 'isHeld'>,
+    options: RequestOptions,
+    attempt: (one: MirrorTry) => Promise<T>,
+  ): Promise<T> {
+    return tryMirrors({ mirrors: this.mirrors, clock: this.clock, deadlineMs, ...how, ...options }, attempt)
+  }
+
+  private request(
+    prepared: PreparedRequest,
+    body: JsonObject | undefined,
+    { mirror, deadlineMs, answered }: MirrorTry,
     options: RequestOptions,
   ): Promise<JsonObject> {
-    return postJson(this.pool, this.clock, request, body, { ...options, deadlineMs })
+    const within = { ...options, deadlineMs, answered }
+    return requestJson(this.poolOf(mirror), this.clock, prepared, body, within)
+  }
+
+  private poolOf(mirror: URL): Pool {
+    const known = this.pools.get(mirror.href)
+    if (known !== undefined) return known
+    const pool = new Pool(mirror.origin, {
+      ...connectionOptions(this.context, mirror, this.dialling.signal),
+      connections: CONNECTIONS_MAX,
+    })
+    this.pools.set(mirror.href, pool)
+    if (this.dialling.signal.aborted) void pool.destroy()
+    return pool
+  }
+
+  /** Lets go of the connections to mirrors that are none any more, once their requests have ended. */
+  private retire(urls: readonly URL[]): void {
+    for (const [href, pool] of this.pools) {
+      if (urls.some((url) => url.href === href)) continue
+      this.pools.delete(href)
+      void pool.close()
+    }
+  }
+}
+
+function keyOf(prepared: PreparedRequest, reply: JsonObject): KeyExchangeReply {
+  const apiKey = stringField(reply, 'apiKey', KEY_CHARS_MAX)
+  if (apiKey === undefined) {
+    throw unusableReply(prepared, 200, 'bad_reply', 'it holds no apiKey. Check that a hub answers there.')
+  }
+  const userId = stringField(reply, 'userId', limits.ID_CHARS_MAX)
+  const apiUrl = stringField(reply, 'apiUrl', limits.MESSAGE_CHARS_MAX)
+  return {
+    apiKey,
+    ...(userId === undefined ? {} : { userId }),
+    ...(apiUrl === undefined ? {} : { apiUrl }),
   }
 }

@@ -4,6 +4,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { hostname, platform } from 'node:os'
 import { createBoot } from './boot.ts'
 import { createAgentClient } from './client.ts'
+import type { AgentTls } from './connection/connector.ts'
 import type { Credential } from './credential.ts'
 
 /** What enrolling takes. */
@@ -17,6 +18,9 @@ export interface EnrollOptions {
   readonly exchangeId?: string
   /** @defaultValue false */
   readonly allowPlainHttp?: boolean
+  /** As of `createAgent`. */
+  readonly proxy?: false | string | URL
+  readonly tls?: AgentTls
   /** @defaultValue the clock of this machine */
   readonly clock?: Clock
   readonly signal?: AbortSignal
@@ -28,11 +32,13 @@ export interface EnrollOptions {
  */
 export async function enroll(options: EnrollOptions): Promise<void> {
   const client = createAgentClient({
-    hub: options.hub,
+    hubs: [options.hub],
     credential: () => undefined,
     boot: createBoot(randomBytes),
     clock: options.clock ?? systemClock,
     allowPlainHttp: options.allowPlainHttp ?? false,
+    ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
+    ...(options.tls === undefined ? {} : { tls: options.tls }),
   })
   try {
     const { apiKey } = await client.exchangeKey(

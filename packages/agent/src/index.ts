@@ -25,6 +25,8 @@ export type {
   RegisterRequest,
   RequestOptions,
 } from './client.ts'
+export type { DownlinkMode } from './connection/connection-state.ts'
+export type { AgentTls } from './connection/connector.ts'
 export { openEventStream } from './connection/event-stream.ts'
 export type { EventStream, EventStreamOptions, StreamEnd } from './connection/event-stream.ts'
 export { fileCredential, memoryCredential } from './credential.ts'
@@ -32,6 +34,7 @@ export type { Credential } from './credential.ts'
 export { enroll } from './enroll.ts'
 export type { EnrollOptions } from './enroll.ts'
 export type { Logger } from './logger.ts'
+export type { MirrorPool } from './mirror/mirror-pool.ts'
 export type { AgentEvent, AgentOptions, AgentStatus, ExecutorTask, TaskMap } from './options.ts'
 export type { TaskEnd, TaskExecutor, TaskReporter, TaskRun, TaskStart } from './tasks/executor.ts'
 export type { AnyTaskDefinition, AnyVerbDefinition } from './tasks/handler-executor.ts'

@@ -1,5 +1,7 @@
 /** What an agent is made of. */
 import type { Clock, Control, ControlState, Random } from '@downlink/protocol'
+import type { DownlinkMode } from './connection/connection-state.ts'
+import type { AgentTls } from './connection/connector.ts'
 import type { Credential } from './credential.ts'
 import type { Logger } from './logger.ts'
 import type { TaskExecutor } from './tasks/executor.ts'
@@ -15,7 +17,7 @@ export type TaskMap = Readonly<Record<string, AnyTaskDefinition | ExecutorTask>>
 
 /** The options of `createAgent`. */
 export interface AgentOptions {
-  /** The hub's base URL. Exactly one in this version; mirrors are to come. */
+  /** Base URLs of the hub: home, and mirrors of it. Each is sent the credential. */
   readonly hubs: readonly (string | URL)[]
   readonly credential: Credential
   /** @defaultValue the agent id in the credential; needed with keys of servers that put none in */
@@ -43,6 +45,17 @@ export interface AgentOptions {
   ) => ControlState | undefined | void | Promise<ControlState | undefined | void>
   /** Send the credential unencrypted to hosts other than this machine. @defaultValue false */
   readonly allowPlainHttp?: boolean
+  /**
+   * How news reach the agent: `sse` by a stream, `poll` by long-polling, `auto` by a stream and, while no stream works,
+   * by long-polling. Whatever it is, syncs go on at the pace that the hub sets. @defaultValue `auto`
+   */
+  readonly mode?: DownlinkMode
+  /**
+   * The proxy through which hubs on https are reached, by a tunnel; false for none. @defaultValue that of `https_proxy`
+   * or `HTTPS_PROXY`, but for hosts in `no_proxy` or `NO_PROXY` and this machine
+   */
+  readonly proxy?: false | string | URL
+  readonly tls?: AgentTls
   /** @defaultValue the clock of this machine */
   readonly clock?: Clock
   /** @defaultValue the random source of this machine */
@@ -55,8 +68,11 @@ export interface AgentOptions {
 export interface AgentStatus {
   /** `blocked`: the hub refuses it, or its journal cannot be written; it stays up and tries again. */
   readonly standing: 'ok' | 'blocked'
-  /** `timer`: no stream is open, syncs go on at their pace. `offline`: neither works. */
-  readonly downlink: 'sse' | 'timer' | 'offline'
+  /**
+   * What brings news: a stream, long-polling, or only the syncs, at their pace (`timer`). `offline`: none of them works.
+   */
+  readonly downlink: 'sse' | 'long-poll' | 'timer' | 'offline'
+  /** The mirror in use. */
   readonly hub: URL
   /** What a person can do about it. */
   readonly remedy?: string

@@ -44,3 +44,13 @@ export function blockedDelayMs(backoff: BackoffLimits, floorMs: number, random: 
   const paceMs = backoff.delayMsMax * (1 - BLOCKED_SPREAD * random)
   return Math.max(paceMs, reconnectDelayMs(0, backoff, floorMs, random))
 }
+
+/**
+ * Decides the wait before a stream is probed again beside `wake`, ms.
+ * @param probeCount - tries in a row that brought no stream to stay with.
+ */
+export function probeDelayMs(probeCount: number, random: number): number {
+  const grownMs = limits.PROBE_MS_MIN * 2 ** Math.min(probeCount, EXPONENT_MAX)
+  // Cut before the jitter, or there would be none left at the bound.
+  return Math.min(grownMs, limits.PROBE_MS_MAX / 1.25) * (1 + 0.25 * random)
+}

@@ -36,7 +36,7 @@ async function listen(server: Server): Promise<{ url: string; sockets: Set<Socke
 /** What opening a stream there is refused with. Fails if the token can be seen in it. */
 async function refusedBy(url: string, clock: Clock = createTestClock()): Promise<unknown> {
   const boot = createBoot((size) => new Uint8Array(size))
-  const client = createAgentClient({ hub: url, credential: () => TOKEN, boot, clock })
+  const client = createAgentClient({ hubs: [url], credential: () => TOKEN, boot, clock })
   cleanUp.push(() => client.close())
   const error: unknown = await openEventStream(client).then(
     (stream) => stream,
@@ -147,6 +147,8 @@ describe('given a connection that comes to nothing', () => {
     const clock = createTestClock()
     const { url, sockets } = await listen(createTcpServer((socket) => socket.resume()))
     const error = refusedBy(url, clock)
+    expect(clock.nextTimerMs).toBe(limits.CONNECT_MS_MAX)
+    await vi.waitUntil(() => clock.pendingTimers === 1)
     expect(clock.nextTimerMs).toBe(limits.HEARTBEAT_MS_DEFAULT * limits.LIVENESS_HEARTBEATS)
     await vi.waitUntil(() => sockets.size === 1)
     clock.advance(limits.HEARTBEAT_MS_DEFAULT * limits.LIVENESS_HEARTBEATS)

@@ -40,7 +40,13 @@ function silentServer(): Server {
 
 function clientOf(url: string, clock: Clock = createTestClock()): AgentClient {
   const boot = createBoot((size) => new Uint8Array(size))
-  const client = createAgentClient({ hub: url, credential: () => TOKEN, boot, clock, journalId: () => 'j1' })
+  const client = createAgentClient({
+    hubs: [url],
+    credential: () => TOKEN,
+    boot,
+    clock,
+    journalId: () => 'j1',
+  })
   cleanUp.push(() => client.close())
   return client
 }
@@ -195,7 +201,7 @@ describe('given a consumer', () => {
       response.end()
     })
     const clock = createTestClock()
-    const stream = await openEventStream(clientOf(client.hub.href, clock))
+    const stream = await openEventStream(clientOf(client.mirrors.current.href, clock))
     // Written so far, once it has not grown over several looks: the kernel's buffers are full, or there is no bound.
     let seen = -1
     await vi.waitFor(

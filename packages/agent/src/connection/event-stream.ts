@@ -59,10 +59,11 @@ const LF = 0x0a
 const CR = 0x0d
 
 /**
- * Opens the stream of events: one try on one connection, with no redirect followed.
+ * Opens the stream of events: one try at each mirror until one of them streams, with no redirect followed. What happens
+ * to the stream afterwards is not tried again here.
  *
  * The proof of life begins before the dial: until the server has told its heartbeat period, the deadline for the name
- * look-up, connect, TLS, headers and first frame together is that of `HEARTBEAT_MS_DEFAULT`; then it is
+ * look-up, connect, TLS, headers and first frame, at all mirrors together, is that of `HEARTBEAT_MS_DEFAULT`; then it is
  * `LIVENESS_HEARTBEATS` periods from each frame to the next.
  * @throws HttpError if the answer is not 200 with `text/event-stream` (`not_an_event_stream`, `redirect_refused`, or
  * the code of the reply); DownlinkError if the hub cannot be reached or is silent (`stream_silent`); the signal's reason.
@@ -89,6 +90,8 @@ class StreamReader implements EventStream {
   private readonly connection = new AbortController()
   private readonly waiting: DownlinkEvent[] = []
   private consumed = false
+  /** Tells the connection that a frame came. */
+  private progressed: () => void = () => {}
   /** A `drain` came: whatever ends the connection now was announced. */
   private draining = false
   /** Why the stream ends; the first reason stays. */
@@ -107,7 +110,7 @@ class StreamReader implements EventStream {
   })
 
   constructor(client: AgentClient, options: EventStreamOptions) {
-    this.url = client.hub
+    this.url = client.mirrors.current
     this.clock = client.clock
     this.signal = options.signal
     this.livenessMsMin = options.livenessMsMin ?? limits.LIVENESS_MS_MIN
@@ -118,10 +121,11 @@ class StreamReader implements EventStream {
 
   async open(client: AgentClient): Promise<EventStream> {
     try {
-      const reply = await client.openEvents(this.connection.signal)
+      const reply = await client.openEvents(this.connection.signal, this.liveness.deadlineMs)
       if (this.end !== undefined) await reply.hangUp()
       this.connection.signal.throwIfAborted()
       this.url = reply.url
+      this.progressed = () => reply.progressed()
       void this.pump(reply)
       return this
     } catch (error) {
@@ -215,6 +219,7 @@ class StreamReader implements EventStream {
 
   private receive(event: DownlinkEvent): void {
     this.liveness.touch()
+    this.progressed()
     if (event.type === 'drain') this.draining = true
     this.waiting.push(event)
     this.notify()

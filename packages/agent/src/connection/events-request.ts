@@ -1,15 +1,27 @@
 /** Opens the connection of one event stream and makes sure that what answers is one. */
+import { DownlinkError } from '@downlink/protocol'
 import { Client } from 'undici'
-import { connectionFailure, headerOf, shown, unusableReply, type FailedRequest } from './http-failure.ts'
+import type { MirrorTry } from '../mirror/try-mirrors.ts'
+import type { ByteBound } from './byte-bound.ts'
+import {
+  connectionFailure,
+  headerOf,
+  interimCounter,
+  shown,
+  unusableReply,
+  type FailedRequest,
+} from './http-failure.ts'
 import { replyFailure } from './json-request.ts'
 import { discardBody } from './reply-body.ts'
-import { connectionOptions, prepareRequest, type RequestContext } from './request-context.ts'
+import { bootHeaders, connectionOptions, prepareRequest, type RequestContext } from './request-context.ts'
 
 /** An open connection whose reply is an event stream. */
 export interface EventsReply {
   readonly url: URL
   readonly request: FailedRequest
   readonly body: AsyncIterable<Uint8Array>
+  /** Something of use came: the bound of the raw bytes begins again. */
+  progressed(): void
   /** Ends the connection; resolves once the socket is closed. May be called twice. */
   hangUp(): Promise<void>
 }
@@ -18,30 +30,48 @@ export interface EventsReply {
 const BODY_BUFFER_BYTES = 16_384
 
 /**
- * Dials a connection of its own and asks for the events.
- * @param signal - rules the whole connection, from the name look-up to the last byte; nothing else limits its time.
+ * Dials a connection of its own and asks one mirror for the events.
+ * @param signal - rules the whole connection, from the name look-up to the last byte. Beside it only the headers have a
+ * time limit, and only if another mirror is left to be tried.
  * @throws HttpError unless the answer is 200, `text/event-stream` and not compressed; DownlinkError if it cannot be reached.
  */
-export async function requestEvents(context: RequestContext, signal: AbortSignal): Promise<EventsReply> {
-  const request = prepareRequest(context, 'GET', 'events')
-  const { bootNonce, connectCounter } = context.boot.next()
-  const journalId = context.journalId()
-  const client = new Client(context.hub.origin, connectionOptions(signal))
+export async function requestEvents(
+  context: RequestContext,
+  { mirror, deadlineMs, isLast, answered }: MirrorTry,
+  signal: AbortSignal,
+): Promise<EventsReply> {
+  const request = prepareRequest(context, mirror, 'GET', 'events')
+  const connection = new AbortController()
+  const onAbort = (): void => connection.abort(signal.reason)
+  signal.addEventListener('abort', onAbort, { once: true })
+  const timer = isLast
+    ? undefined
+    : context.clock.setTimer(deadlineMs, () => connection.abort(timedOut(request, deadlineMs)))
+  let bound: ByteBound | undefined
+  const client = new Client(
+    mirror.origin,
+    connectionOptions(context, mirror, connection.signal, (made) => (bound = made)),
+  )
+  const hangUp = (): Promise<void> => {
+    signal.removeEventListener('abort', onAbort)
+    return client.destroy()
+  }
   try {
     const reply = await client.request({
-      method: 'GET',
+      method: request.method,
       path: request.path,
       headers: {
         ...request.headers,
+        ...bootHeaders(context),
         accept: 'text/event-stream',
         'cache-control': 'no-cache',
-        'downlink-boot': bootNonce,
-        'downlink-connect': String(connectCounter),
-        ...(journalId === undefined ? {} : { 'downlink-journal': journalId }),
       },
-      signal,
+      signal: connection.signal,
       highWaterMark: BODY_BUFFER_BYTES,
+      onInfo: interimCounter(request),
     })
+    answered()
+    timer?.cancel()
     const failure = await replyFailure(request, reply, context.clock)
     if (failure !== undefined) throw failure
     const contentType = headerOf(reply.headers, 'content-type') ?? ''
@@ -49,12 +79,23 @@ export async function requestEvents(context: RequestContext, signal: AbortSignal
       discardBody(reply.body)
       throw notAnEventStream(request, contentType)
     }
-    const url = new URL(request.path, context.hub.origin)
-    return { url, request, body: reply.body as AsyncIterable<Uint8Array>, hangUp: () => client.destroy() }
+    const url = new URL(request.path, mirror.origin)
+    const body = reply.body as AsyncIterable<Uint8Array>
+    return { url, request, body, hangUp, progressed: () => bound?.progressed() }
   } catch (error) {
-    await client.destroy()
+    timer?.cancel()
+    await hangUp()
+    // Whatever broke because of the abort, the abort is the cause.
+    connection.signal.throwIfAborted()
     throw connectionFailure(request, error)
   }
+}
+
+function timedOut(request: FailedRequest, deadlineMs: number): DownlinkError {
+  return new DownlinkError(
+    'timed_out',
+    `${request.name} was not answered within ${Math.round(deadlineMs)} ms, and the next mirror is tried. Something between may hold the answer back.`,
+  )
 }
 
 function notAnEventStream(request: FailedRequest, contentType: string): Error {

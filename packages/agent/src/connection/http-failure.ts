@@ -9,6 +9,8 @@ import {
   stringField,
 } from '@downlink/protocol'
 import { errors } from 'undici'
+import { RawBytesError } from './byte-bound.ts'
+import { ProxyError } from './connector.ts'
 
 /** The headers of a reply, names in lower case. */
 export type ReplyHeaders = Readonly<Record<string, string | readonly string[] | undefined>>
@@ -26,6 +28,8 @@ const ERROR_CODE = /^[a-z][a-z0-9_]{0,63}$/
 const SECRET_HEAD_CHARS_MIN = 6
 const SHOWN_CHARS_MAX = 200
 const PARSER_ERROR = 'not HTTP/1.1'
+const PROXY_REMEDY =
+  'Check the proxy that HTTPS_PROXY or the option `proxy` names, and its user and password.'
 
 /** The first value of a header, or undefined. */
 export function headerOf(headers: ReplyHeaders, name: string): string | undefined {
@@ -96,6 +100,32 @@ export function unusableReply(
   return new HttpError(status, code, `${request.name} was answered ${status}, but ${fault}`)
 }
 
+/** Why too many headers came, or undefined: names cost more memory than the bytes that are bounded already. */
+export function headerExcess(request: FailedRequest, headers: ReplyHeaders): DownlinkError | undefined {
+  let count = 0
+  for (const value of Object.values(headers)) count += Array.isArray(value) ? value.length : 1
+  if (count <= limits.RESPONSE_HEADERS_MAX) return undefined
+  return new DownlinkError(
+    'reply_headers_too_large',
+    `${request.name} was answered with ${count} headers, and ${limits.RESPONSE_HEADERS_MAX} are the most that are taken; look at the proxies between.`,
+    { retry: 'backoff' },
+  )
+}
+
+/** Counts interim replies, and refuses one too many. */
+export function interimCounter(request: FailedRequest): () => void {
+  let count = 0
+  return () => {
+    count += 1
+    if (count <= limits.INTERIM_REPLIES_MAX) return
+    throw new DownlinkError(
+      'too_many_interim_replies',
+      `${request.name} was answered with more than ${limits.INTERIM_REPLIES_MAX} interim (1xx) replies and none that counts; look at the proxies between.`,
+      { retry: 'backoff' },
+    )
+  }
+}
+
 /** Says that a body is compressed, or undefined if it is not: none was asked for, and one may unpack to any size. */
 export function compression(headers: ReplyHeaders): string | undefined {
   const encoding = headerOf(headers, 'content-encoding')?.trim().toLowerCase() ?? ''
@@ -110,6 +140,14 @@ export function shown(text: string): string {
 /** What a failed connection means: which step failed, and what to look at. A DownlinkError passes unchanged. */
 export function connectionFailure(request: FailedRequest, error: unknown): DownlinkError {
   if (error instanceof DownlinkError) return error
+  if (error instanceof ProxyError) {
+    const message = `${request.name} failed: ${error.message} ${PROXY_REMEDY}`
+    return new DownlinkError('proxy_failed', message, { retry: 'backoff' })
+  }
+  if (error instanceof RawBytesError) {
+    const message = `${request.name} failed: ${error.message} What answers there pads without end.`
+    return new DownlinkError('raw_bytes_exceeded', message, { retry: 'backoff' })
+  }
   const systemCode = codeOf(error)
   const { code, remedy } = classify(systemCode)
   // The parser's error holds the bytes that it failed on, and a server may put anything there.

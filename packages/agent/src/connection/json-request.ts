@@ -12,7 +12,9 @@ import type { Dispatcher } from 'undici'
 import {
   compression,
   connectionFailure,
+  headerExcess,
   headerOf,
+  interimCounter,
   redirectRefusal,
   refusal,
   unusableReply,
@@ -25,19 +27,21 @@ import type { PreparedRequest } from './request-context.ts'
 export interface JsonRequestLimits {
   readonly deadlineMs: number
   readonly signal?: AbortSignal
+  /** Called when the reply's headers have come. */
+  readonly answered?: () => void
 }
 
 /**
- * Posts `body` and returns the reply's JSON object.
+ * Sends the request, with `body` if there is one, and returns the reply's JSON object.
  * @throws HttpError for a reply that refuses, redirects, is compressed or is no JSON object; DownlinkError `timed_out`,
  * `reply_too_large` or of a failed connection; the signal's reason when it aborts.
  */
-export async function postJson(
+export async function requestJson(
   dispatcher: Dispatcher,
   clock: Clock,
   request: PreparedRequest,
-  body: JsonObject,
-  { deadlineMs, signal }: JsonRequestLimits,
+  body: JsonObject | undefined,
+  { deadlineMs, signal, answered }: JsonRequestLimits,
 ): Promise<JsonObject> {
   const passed = (): DownlinkError =>
     new DownlinkError(
@@ -47,13 +51,19 @@ export async function postJson(
   return withDeadline(clock, deadlineMs, signal, passed, async (bounded) => {
     try {
       const reply = await dispatcher.request({
-        method: 'POST',
+        method: request.method,
         path: request.path,
-        headers: { ...request.headers, accept: 'application/json', 'content-type': 'application/json' },
-        body: JSON.stringify(body),
+        headers: {
+          ...request.headers,
+          accept: 'application/json',
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         signal: bounded,
+        onInfo: interimCounter(request),
       })
-      return objectOf(request, reply.statusCode, await textOf(request, reply, clock))
+      answered?.()
+      return objectOf(request, reply, await textOf(request, reply, clock))
     } catch (error) {
       throw connectionFailure(request, error)
     }
@@ -87,6 +97,11 @@ export async function replyFailure(
   { statusCode, headers, body }: Dispatcher.ResponseData,
   clock: Clock,
 ): Promise<DownlinkError | undefined> {
+  const excess = headerExcess(request, headers)
+  if (excess !== undefined) {
+    discardBody(body)
+    return excess
+  }
   if (statusCode >= 300 && statusCode < 400) {
     discardBody(body)
     return redirectRefusal(request, statusCode, headerOf(headers, 'location'))
@@ -107,13 +122,18 @@ export async function replyFailure(
   )
 }
 
-function objectOf(request: PreparedRequest, status: number, text: string): JsonObject {
+function objectOf(
+  request: PreparedRequest,
+  { statusCode, headers }: Dispatcher.ResponseData,
+  text: string,
+): JsonObject {
   const json: Json | undefined = parseJson(text, limits.JSON_DEPTH_MAX)
   if (json !== undefined && isJsonObject(json)) return json
+  const contentType = headerOf(headers, 'content-type') ?? ''
   throw unusableReply(
     request,
-    status,
-    'bad_reply',
+    statusCode,
+    /^text\/html\b/i.test(contentType.trim()) ? 'not_a_hub' : 'bad_reply',
     `its body is no JSON object of at most ${limits.JSON_DEPTH_MAX} levels. Something between, such as a login page, may answer in the hub's place.`,
   )
 }

@@ -2,7 +2,9 @@ import { DownlinkError, limits, type DownlinkEvent } from '@downlink/protocol'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { StreamEnd } from './event-stream.ts'
-import { connectionStep, INITIAL_CONNECTION, type ConnectionEvent, type ConnectionState } from './machine.ts'
+import type { ConnectionEvent, ConnectionState, DownlinkMode } from './connection-state.ts'
+import { connectionStep, initialConnection } from './machine.ts'
+import { pollHealth } from './poll-machine.ts'
 
 const ms = fc.oneof(fc.nat(3_000), fc.nat(1_000_000), fc.constant(Number.MAX_SAFE_INTEGER))
 const retry = fc.constantFrom('never', 'backoff', 'resync')
@@ -27,8 +29,20 @@ const event: fc.Arbitrary<ConnectionEvent> = fc.oneof(
     failure: { code: 'any', message: '', retry: kind },
     retryAfterMs,
   })),
+  fc.constantFrom('any', 'stream_silent', 'connect_failed').map((code): ConnectionEvent => ({
+    type: 'failed',
+    failure: { code, message: '', retry: 'backoff' },
+  })),
+  fc.boolean().map((wake): ConnectionEvent => ({ type: 'pollAnswered', wake })),
+  fc.tuple(fc.constantFrom('http_404', 'http_502'), ms).map(([code, retryAfterMs]): ConnectionEvent => ({
+    type: 'pollFailed',
+    failure: { code, message: '', retry: 'backoff' },
+    retryAfterMs,
+  })),
+  fc.constant<ConnectionEvent>({ type: 'pollTimer' }),
   { weight: 1, arbitrary: fc.constant<ConnectionEvent>({ type: 'stop' }) },
 )
+const mode = fc.constantFrom<DownlinkMode>('auto', 'sse', 'poll')
 const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
 const steps = fc.array(fc.tuple(event, ms, random), { maxLength: 60 })
 
@@ -39,11 +53,12 @@ const NEXT: Readonly<Record<ConnectionState['name'], readonly ConnectionState['n
   stopped: ['stopped'],
 }
 
-test('given any events > it dials only when it waits, waits with one bounded timer, and fetches after every opening', () => {
+test('given any events > it dials and asks one at a time, waits with bounded timers, and fetches after every opening', () => {
   fc.assert(
-    fc.property(steps, (sequence) => {
-      let state: ConnectionState = INITIAL_CONNECTION
+    fc.property(mode, steps, (way, sequence) => {
+      let state: ConnectionState = initialConnection(way)
       let nowMs = 0
+      let isAsking = false
       for (const [happened, passedMs, chance] of sequence) {
         nowMs += passedMs
         const before = state
@@ -52,11 +67,25 @@ test('given any events > it dials only when it waits, waits with one bounded tim
         expect(NEXT[before.name]).toContain(after.name)
         // A dial exactly on the way into `connecting`, and the way into it is from `waiting` only: never two at once.
         expect(count('dial')).toBe(before.name === 'waiting' && after.name === 'connecting' ? 1 : 0)
-        expect(count('setTimer')).toBe(before.name !== 'waiting' && after.name === 'waiting' ? 1 : 0)
+        // A timer exactly on the way into `waiting`, but that a hub that is back may bring it forward.
+        const mayBringForward = happened.type === 'pollAnswered' && before.name === 'waiting'
+        const timers = before.name !== 'waiting' && after.name === 'waiting' ? 1 : 0
+        expect(count('setTimer')).toBe(mayBringForward ? Math.min(1, count('setTimer')) : timers)
         if (before.name === 'connecting' && after.name === 'open') expect(count('sync')).toBe(1)
-        expect(count('report')).toBe(before.name === after.name ? 0 : 1)
+        const isNews = before.name !== after.name || pollHealth(before.poll) !== pollHealth(after.poll)
+        expect(count('report')).toBe(isNews ? 1 : 0)
+        // One question at a time: an earlier one has been answered, or is ended first.
+        if (happened.type === 'pollAnswered' || happened.type === 'pollFailed') isAsking = false
+        if (count('endPoll') > 0) isAsking = false
+        if (count('ask') > 0) {
+          expect([isAsking, count('ask')]).toEqual([false, 1])
+          isAsking = true
+        }
+        if (after.name === 'stopped') expect([after.poll.name, isAsking]).toEqual(['off', false])
+        if (way === 'poll') expect(count('dial')).toBe(0)
+        if (way === 'sse') expect(count('ask')).toBe(0)
         for (const action of actions) {
-          if (action.type !== 'setTimer') continue
+          if (action.type !== 'setTimer' && action.type !== 'setPollTimer') continue
           expect(action.delayMs).toBeGreaterThanOrEqual(0)
           expect(action.delayMs).toBeLessThanOrEqual(limits.RETRY_MS_MAX + limits.RECONNECT_MS_MAX)
         }
@@ -66,10 +95,57 @@ test('given any events > it dials only when it waits, waits with one bounded tim
   )
 })
 
+test('given a server whose streams and answers are any > dials are not in a tight loop', () => {
+  const failure = fc.constantFrom('http_503', 'stream_silent', 'not_an_event_stream')
+  const answer = fc.oneof(fc.constant<boolean | undefined>(undefined), fc.boolean())
+  fc.assert(
+    fc.property(fc.array(fc.tuple(failure, answer, random), { minLength: 20, maxLength: 40 }), (rounds) => {
+      let state: ConnectionState = initialConnection('auto')
+      const timers = { timer: 0, pollTimer: Number.POSITIVE_INFINITY }
+      let nowMs = 0
+      let dials = 0
+      let asks = 0
+      const step = (happened: ConnectionEvent, chance: number): void => {
+        const result = connectionStep(state, happened, { nowMs, random: chance })
+        state = result.state
+        for (const action of result.actions) {
+          if (action.type === 'setTimer') timers.timer = nowMs + action.delayMs
+          if (action.type === 'setPollTimer') timers.pollTimer = nowMs + action.delayMs
+          if (action.type === 'dial') dials += 1
+          if (action.type === 'ask') asks += 1
+        }
+      }
+      step({ type: 'started' }, 0)
+      // Every try fails at once, every question is answered at once: the worst that a server can do for its pace.
+      for (const [code, wake, chance] of rounds) {
+        if (state.name === 'connecting') {
+          timers.timer = Number.POSITIVE_INFINITY
+          step({ type: 'failed', failure: { code, message: '', retry: 'backoff' } }, chance)
+        }
+        if (state.poll.name === 'asking') {
+          timers.pollTimer = Number.POSITIVE_INFINITY
+          const failed = { code: 'http_502', message: '', retry: 'backoff' } as const
+          step(
+            wake === undefined ? { type: 'pollFailed', failure: failed } : { type: 'pollAnswered', wake },
+            chance,
+          )
+        }
+        const type = timers.timer <= timers.pollTimer ? 'timer' : 'pollTimer'
+        nowMs = Math.max(nowMs, timers[type])
+        timers[type] = Number.POSITIVE_INFINITY
+        step({ type }, chance)
+      }
+      // Three tries before the fall-back; from then on a probe apart. Questions at least `WAKE_AGAIN_MS_MIN` apart.
+      expect(dials).toBeLessThanOrEqual(4 + nowMs / limits.PROBE_MS_MIN)
+      expect(asks).toBeLessThanOrEqual(1 + nowMs / limits.WAKE_AGAIN_MS_MIN)
+    }),
+  )
+})
+
 test('given any events and then a server that answers > every run ends in an open stream', () => {
   fc.assert(
     fc.property(steps, random, (sequence, chance) => {
-      let state: ConnectionState = INITIAL_CONNECTION
+      let state: ConnectionState = initialConnection('auto')
       for (const [happened, nowMs] of sequence) {
         if (happened.type === 'stop') continue
         state = connectionStep(state, happened, { nowMs, random: chance }).state

@@ -1,12 +1,7 @@
 import { DownlinkError, limits, type DownlinkEvent } from '@downlink/protocol'
 import { describe, expect, test } from 'vitest'
-import {
-  connectionStep,
-  INITIAL_CONNECTION,
-  type ConnectionAction,
-  type ConnectionEvent,
-  type ConnectionState,
-} from './machine.ts'
+import type { ConnectionAction, ConnectionEvent, ConnectionState } from './connection-state.ts'
+import { connectionStep, initialConnection } from './machine.ts'
 
 const FAILURE = { code: 'connect_failed', message: 'refused', retry: 'backoff' } as const
 const BLOCKED = { code: 'agent_revoked', message: 'revoked', retry: 'never' } as const
@@ -16,7 +11,7 @@ const PING: DownlinkEvent = { type: 'ping', comment: 'hb' }
 
 /** Plays `events`, each `[atMs, event]`; returns the last step's actions by type. */
 function play(events: readonly (readonly [number, ConnectionEvent])[], random = 0.5) {
-  let state: ConnectionState = INITIAL_CONNECTION
+  let state: ConnectionState = initialConnection('auto')
   let actions: readonly ConnectionAction[] = []
   for (const [nowMs, event] of events) ({ state, actions } = connectionStep(state, event, { nowMs, random }))
   const of = <T extends ConnectionAction['type']>(type: T) =>

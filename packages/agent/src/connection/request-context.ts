@@ -2,21 +2,28 @@
 import { DownlinkError, limits, type Clock } from '@downlink/protocol'
 import type { Client } from 'undici'
 import type { AgentBoot } from '../boot.ts'
+import type { ByteBound } from './byte-bound.ts'
+import { createConnector, type AgentTls } from './connector.ts'
 import type { FailedRequest } from './http-failure.ts'
 
 /** See the options of `createAgentClient` for the parts that a caller hands in. */
 export interface RequestContext {
-  /** The hub's base URL, without a slash at its end. */
-  readonly hub: URL
   readonly clock: Clock
+  readonly tls: AgentTls
+  /** The proxy through which a hub is reached, or undefined. */
+  proxyFor(hub: URL): URL | undefined
   readonly boot: AgentBoot
   readonly userAgent: string
   credential(): string | undefined
   journalId(): string | undefined
 }
 
+/** What may be asked. */
+export type Method = 'GET' | 'POST'
+
 /** One request: what is asked, and the headers that every request carries. */
 export interface PreparedRequest extends FailedRequest {
+  readonly method: Method
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
 }
@@ -24,48 +31,73 @@ export interface PreparedRequest extends FailedRequest {
 const BASE_PATH = '/api/internal/agent'
 
 /**
- * A request of `endpoint` with the credential.
+ * A request of `endpoint` of `hub`, a base URL without a slash at its end, with the credential.
  * @throws DownlinkError `no_credential` or `bad_credential`, before anything is dialled.
  */
 export function prepareRequest(
   context: RequestContext,
-  method: 'GET' | 'POST',
+  hub: URL,
+  method: Method,
   endpoint: string,
 ): PreparedRequest {
   const credential = checkedCredential(context.credential())
-  const bare = preparePublicRequest(context, method, endpoint, [credential])
+  const bare = preparePublicRequest(context, hub, method, endpoint, [credential])
   return { ...bare, headers: { ...bare.headers, authorization: `Bearer ${credential}` } }
 }
 
 /** A request of `endpoint` without a credential; `secrets` are those in its body. */
 export function preparePublicRequest(
   context: RequestContext,
-  method: 'GET' | 'POST',
+  hub: URL,
+  method: Method,
   endpoint: string,
   secrets: readonly string[],
 ): PreparedRequest {
   return {
-    name: `${method} ${endpoint} at ${context.hub.host}`,
+    name: `${method} ${endpoint} at ${hub.host}`,
     secrets,
-    path: `${context.hub.pathname.replace(/\/$/, '')}${BASE_PATH}/${endpoint}`,
+    method,
+    path: `${hub.pathname.replace(/\/$/, '')}${BASE_PATH}/${endpoint}`,
     // A compressed stream is held back by whoever compresses it, and a compressed body may unpack to any size.
     headers: { 'user-agent': context.userAgent, 'accept-encoding': 'identity' },
   }
 }
 
+/** The headers of a request without a body that tell which start of the agent asks (R-52), and of which journal (R-27). */
+export function bootHeaders(context: RequestContext): Record<string, string> {
+  const { bootNonce, connectCounter } = context.boot.next()
+  const id = context.journalId()
+  return {
+    'downlink-boot': bootNonce,
+    'downlink-connect': String(connectCounter),
+    ...(id === undefined ? {} : { 'downlink-journal': id }),
+  }
+}
+
 /**
- * How connections are made: HTTP/1.1, directly (no proxy variables are read), headers bounded, and no time limits of
- * undici's own but for the connect, as the handed-in clock rules.
+ * How connections to `hub` are made: HTTP/1.1, headers and bytes bounded, and no time limits of undici's own, as the
+ * handed-in clock rules.
  * @param signal - destroys the sockets when it aborts, those that are still being connected too.
  */
-export function connectionOptions(signal: AbortSignal): Client.Options {
+export function connectionOptions(
+  context: RequestContext,
+  hub: URL,
+  signal: AbortSignal,
+  onConnected?: (bound: ByteBound) => void,
+): Client.Options {
   return {
     allowH2: false,
     pipelining: 1,
     headersTimeout: 0,
     bodyTimeout: 0,
     maxHeaderSize: limits.RESPONSE_HEADER_BYTES_MAX,
-    connect: { timeout: limits.CONNECT_MS_MAX, signal },
+    connect: createConnector({
+      clock: context.clock,
+      signal,
+      proxy: context.proxyFor(hub),
+      tls: context.tls,
+      ...(onConnected === undefined ? {} : { onConnected }),
+    }),
   }
 }
 

@@ -1,22 +1,23 @@
-/** Keeps an event stream open: does what the connection machine decides, and hands on what the stream brings. */
+/** Keeps an agent reachable: does what the connection machine decides, and hands on what the stream brings. */
 import {
   DownlinkError,
   HttpError,
   type Clock,
   type DownlinkEvent,
   type Random,
-  delay,
+  type Timer,
 } from '@downlink/protocol'
 import type { AgentClient } from '../client.ts'
+import type {
+  ConnectionAction,
+  ConnectionEvent,
+  ConnectionFailure,
+  ConnectionState,
+  ConnectionStatus,
+  DownlinkMode,
+} from './connection-state.ts'
 import { openEventStream, type EventStream } from './event-stream.ts'
-import {
-  connectionStep,
-  INITIAL_CONNECTION,
-  type ConnectionAction,
-  type ConnectionEvent,
-  type ConnectionState,
-  type ConnectionStatus,
-} from './machine.ts'
+import { connectionStep, initialConnection } from './machine.ts'
 
 /** What the downlink needs, and whom it tells. */
 export interface DownlinkOptions {
@@ -24,6 +25,8 @@ export interface DownlinkOptions {
   readonly clock: Clock
   readonly random: Random
   readonly signal: AbortSignal
+  /** @defaultValue `auto` */
+  readonly mode?: DownlinkMode
   /**
    * Every event of every stream, `sync` and pings included, one at a time: the next one waits for the promise, and
    * while it waits the socket is not read beyond `STREAM_EVENTS_WAITING_MAX` events.
@@ -34,11 +37,11 @@ export interface DownlinkOptions {
   readonly onStatus: (status: ConnectionStatus) => void
   /** A stream is open: its `lastHeartbeat` is for the echo of the next sync (R-51). */
   readonly onStream?: (stream: EventStream) => void
+  /** The hub answers `wake` after it did not: whatever waits because the hub was away need not wait longer. */
+  readonly onHubIsBack?: () => void
   /** @internal */
   readonly livenessMsMin?: number
 }
-
-type Effect = Extract<ConnectionAction, { type: 'dial' | 'setTimer' }>
 
 /**
  * Runs until `signal` aborts, and then resolves with the stream closed and the last `onEvent` done; nothing is called
@@ -51,65 +54,119 @@ export async function runDownlink(options: DownlinkOptions): Promise<void> {
 
 class Downlink {
   private readonly options: DownlinkOptions
-  private state: ConnectionState = INITIAL_CONNECTION
-  /** What the machine asked for last, and what the loop does next. */
-  private effect: Effect | undefined
+  private state: ConnectionState
+  private timer: Timer | undefined
+  private pollTimer: Timer | undefined
+  /** Ends the `wake` under way. */
+  private question = new AbortController()
+  /** Aborts when the downlink ends, whatever ends it. */
+  private readonly over = new AbortController()
+  private readonly stopped = Promise.withResolvers<void>()
+  /** What is under way; each one settles soon once the downlink is over, and never rejects. */
+  private readonly activities = new Set<Promise<void>>()
 
   constructor(options: DownlinkOptions) {
     this.options = options
+    this.state = initialConnection(options.mode ?? 'auto')
   }
 
   async run(): Promise<void> {
-    this.step({ type: 'started' })
-    while (this.state.name !== 'stopped') {
-      this.step(await this.perform(this.effect))
+    const { signal } = this.options
+    const stop = (): void => this.happen({ type: 'stop' })
+    signal.addEventListener('abort', stop, { once: true })
+    this.happen({ type: signal.aborted ? 'stop' : 'started' })
+    try {
+      await this.stopped.promise
+    } finally {
+      signal.removeEventListener('abort', stop)
+      while (this.activities.size > 0) await Promise.all(this.activities)
+    }
+    // A callback may have thrown while the last activity ended.
+    await this.stopped.promise
+  }
+
+  /** Takes a step; a callback that throws ends the downlink. */
+  private happen(event: ConnectionEvent): void {
+    if (this.over.signal.aborted) return
+    const { clock, random } = this.options
+    try {
+      const { state, actions } = connectionStep(this.state, event, {
+        nowMs: clock.monotonicMs(),
+        random: random(),
+      })
+      this.state = state
+      for (const action of actions) this.act(action)
+      if (state.name === 'stopped') this.finish()
+    } catch (error) {
+      this.fail(error)
     }
   }
 
-  private step(event: ConnectionEvent): void {
-    const { clock, random, signal } = this.options
-    const happened: ConnectionEvent = signal.aborted ? { type: 'stop' } : event
-    const { state, actions } = connectionStep(this.state, happened, {
-      nowMs: clock.monotonicMs(),
-      random: random(),
-    })
-    this.state = state
-    this.effect = undefined
-    for (const action of actions) this.act(action)
-  }
-
   private act(action: ConnectionAction): void {
+    const { clock } = this.options
     switch (action.type) {
       case 'dial':
+        return this.begin(this.follow())
       case 'setTimer':
-        this.effect = action
+        this.timer?.cancel()
+        this.timer = clock.setTimer(action.delayMs, () => this.happen({ type: 'timer' }))
         return
+      case 'ask':
+        this.question = new AbortController()
+        return this.begin(this.ask(this.question.signal))
+      case 'setPollTimer':
+        this.pollTimer?.cancel()
+        this.pollTimer = clock.setTimer(action.delayMs, () => this.happen({ type: 'pollTimer' }))
+        return
+      case 'endPoll':
+        this.pollTimer?.cancel()
+        return this.question.abort()
       case 'sync':
         return this.options.onSyncWanted(action.reason)
+      case 'hubIsBack':
+        return this.options.onHubIsBack?.()
       case 'report':
         return this.options.onStatus(action.status)
     }
   }
 
-  /** Does it, and returns what came of it. */
-  private async perform(effect: Effect | undefined): Promise<ConnectionEvent> {
-    if (effect === undefined) throw new Error('The connection machine asked for nothing and has not stopped.')
-    return effect.type === 'dial' ? this.follow() : this.rest(effect.delayMs)
+  private begin(work: Promise<void>): void {
+    const activity = work
+      .catch((error: unknown) => this.fail(error))
+      .finally(() => this.activities.delete(activity))
+    this.activities.add(activity)
   }
 
-  private async rest(delayMs: number): Promise<ConnectionEvent> {
-    const { clock, signal } = this.options
+  private fail(error: unknown): void {
+    this.stopped.reject(error)
+    this.finish()
+  }
+
+  private finish(): void {
+    this.timer?.cancel()
+    this.pollTimer?.cancel()
+    this.question.abort()
+    this.over.abort()
+    this.stopped.resolve()
+  }
+
+  /** Asks `wake` once. */
+  private async ask(ended: AbortSignal): Promise<void> {
+    let answer: ConnectionEvent
     try {
-      await delay(clock, delayMs, signal)
-      return { type: 'timer' }
-    } catch {
-      return { type: 'stop' }
+      const wake = await this.options.client.wake({ signal: AbortSignal.any([ended, this.over.signal]) })
+      answer = { type: 'pollAnswered', wake }
+    } catch (error) {
+      if (ended.aborted) return
+      answer = { type: 'pollFailed', ...failureOf(error) }
     }
+    if (!ended.aborted) this.happen(answer)
   }
 
   /** Opens a stream and follows it to its end. */
-  private async follow(): Promise<ConnectionEvent> {
-    const { client, signal, livenessMsMin } = this.options
+  private async follow(): Promise<void> {
+    const { client, livenessMsMin } = this.options
+    const { signal } = this.over
     let stream: EventStream
     try {
       stream = await openEventStream(client, {
@@ -117,30 +174,29 @@ class Downlink {
         ...(livenessMsMin === undefined ? {} : { livenessMsMin }),
       })
     } catch (error) {
-      if (signal.aborted) return { type: 'stop' }
-      return failedBy(error)
+      if (signal.aborted) return
+      return this.happen({ type: 'failed', ...failureOf(error) })
     }
     try {
       this.options.onStream?.(stream)
-      this.step({ type: 'opened' })
+      this.happen({ type: 'opened' })
       for await (const frame of stream) {
         if (signal.aborted) break
-        this.step({ type: 'frame', frame })
+        this.happen({ type: 'frame', frame, heartbeatMs: stream.heartbeatMs })
         await this.options.onEvent(frame)
       }
     } finally {
       await stream.close()
     }
     const end = await stream.closed
-    return { type: 'ended', end, ...(stream.retryMs === undefined ? {} : { retryMs: stream.retryMs }) }
+    this.happen({ type: 'ended', end, ...(stream.retryMs === undefined ? {} : { retryMs: stream.retryMs }) })
   }
 }
 
-function failedBy(error: unknown): ConnectionEvent {
+function failureOf(error: unknown): { readonly failure: ConnectionFailure; readonly retryAfterMs?: number } {
   if (!(error instanceof DownlinkError)) throw error
   const retryAfterMs = error instanceof HttpError ? error.retryAfterMs : undefined
   return {
-    type: 'failed',
     failure: { code: error.code, message: error.message, retry: error.retry },
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   }

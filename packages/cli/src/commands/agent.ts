@@ -165,6 +165,8 @@ export function statusText(agentId: string, { standing, downlink, hub, remedy }:
   switch (downlink) {
     case 'sse':
       return `Agent ${agentId} is connected to ${hub.origin}.`
+    case 'long-poll':
+      return `Agent ${agentId} is connected to ${hub.origin} by long-polling, as no stream works for now.`
     case 'timer':
       return `Agent ${agentId} reaches ${hub.origin}, without a stream for now.`
     case 'offline':

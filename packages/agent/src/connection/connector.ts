@@ -1,0 +1,155 @@
+/** Makes the connections of an agent: directly or through a proxy's tunnel, within one deadline, over TLS with its trust. */
+import { limits, type Clock } from '@downlink/protocol'
+import { request as requestHttp, type ClientRequest } from 'node:http'
+import { request as requestHttps } from 'node:https'
+import type { Socket } from 'node:net'
+import { getCACertificates } from 'node:tls'
+import { buildConnector, errors } from 'undici'
+import { boundBytes, type ByteBound } from './byte-bound.ts'
+import { proxyAuthorization } from './proxy.ts'
+
+/** What TLS connections trust and show, beyond the defaults of this machine. */
+export interface AgentTls {
+  /** Certificates, PEM, of authorities that are trusted beside those of the machine. */
+  readonly extraCa?: string | readonly string[]
+  /** The client certificate and its key, PEM, for servers that ask for one. */
+  readonly cert?: string
+  readonly key?: string
+}
+
+/** What a connector needs. */
+export interface ConnectorOptions {
+  readonly clock: Clock
+  /** Destroys the sockets, those that are still being connected too. */
+  readonly signal: AbortSignal
+  readonly proxy: URL | undefined
+  readonly tls: AgentTls
+  readonly onConnected?: (bound: ByteBound) => void
+}
+
+/** The proxy cannot be reached, or refuses the tunnel. */
+export class ProxyError extends Error {
+  readonly code = 'ERR_PROXY'
+}
+
+type Connect = buildConnector.connector
+type ConnectOptions = Parameters<Connect>[0]
+type ConnectCallback = Parameters<Connect>[1]
+
+/** What undici calls for every connection: name look-up, TCP, the proxy's tunnel and TLS within `CONNECT_MS_MAX` together. */
+export function createConnector(options: ConnectorOptions): Connect {
+  const { clock, signal, proxy, tls } = options
+  const trust = { ...tlsOptions(tls), allowH2: false, timeout: 0 }
+  const connect = buildConnector(trust)
+  return (wanted, callback) => {
+    const dialling = new AbortController()
+    const onAbort = (): void => dialling.abort(new errors.ClientDestroyedError())
+    const timer = clock.setTimer(limits.CONNECT_MS_MAX, () =>
+      dialling.abort(new errors.ConnectTimeoutError('The connection took too long.')),
+    )
+    const settle: ConnectCallback = (...result) => {
+      timer.cancel()
+      const [error, socket] = result
+      if (error !== null) {
+        signal.removeEventListener('abort', onAbort)
+        // Whatever broke because of the abort, the abort is the cause.
+        callback(dialling.signal.aborted ? (dialling.signal.reason as Error) : error, null)
+        return
+      }
+      socket.once('close', () => signal.removeEventListener('abort', onAbort))
+      const bound = boundBytes(socket)
+      options.onConnected?.(bound)
+      callback(null, socket)
+    }
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
+    if (proxy === undefined) {
+      dialDirectly(connect, wanted, dialling.signal, settle)
+    } else {
+      dialThrough(proxy, connect, trust, wanted, dialling.signal, settle)
+    }
+  }
+}
+
+function dialDirectly(
+  connect: Connect,
+  wanted: ConnectOptions,
+  dialling: AbortSignal,
+  callback: ConnectCallback,
+): void {
+  // undici's connector returns the socket that it connects, though its types do not say so.
+  const socket = connect(wanted, callback) as unknown as Socket
+  const destroy = (): void => void socket.destroy(dialling.reason as Error)
+  if (dialling.aborted) destroy()
+  else dialling.addEventListener('abort', destroy, { once: true })
+}
+
+/** Asks the proxy for a tunnel to the hub, and speaks TLS with the hub through it. */
+function dialThrough(
+  proxy: URL,
+  connect: Connect,
+  trust: object,
+  wanted: ConnectOptions,
+  dialling: AbortSignal,
+  callback: ConnectCallback,
+): void {
+  let isOver = false
+  const fail = (error: Error): void => {
+    if (isOver) return
+    isOver = true
+    callback(error, null)
+  }
+  const request = askForTunnel(proxy, trust, wanted, dialling)
+  request.on('error', (error: Error & { code?: string }) =>
+    fail(new ProxyError(`The proxy ${proxy.host} failed: ${error.code ?? 'connection error'}.`)),
+  )
+  request.on('connect', (reply, socket: Socket, head: Buffer) => {
+    socket.on('error', () => {})
+    // Nobody speaks in a TLS tunnel before the client does.
+    if (reply.statusCode !== 200 || head.length > 0 || isOver) {
+      socket.destroy()
+      fail(
+        new ProxyError(`The proxy ${proxy.host} refused the tunnel with ${reply.statusCode ?? 'nothing'}.`),
+      )
+      return
+    }
+    isOver = true
+    dialDirectly(connect, { ...wanted, httpSocket: socket }, dialling, callback)
+  })
+  request.end()
+}
+
+function askForTunnel(
+  proxy: URL,
+  trust: object,
+  { hostname, port }: ConnectOptions,
+  signal: AbortSignal,
+): ClientRequest {
+  const host = hostname.includes(':') ? `[${hostname}]` : hostname
+  const target = `${host}:${port === '' ? '443' : port}`
+  const authorization = proxyAuthorization(proxy)
+  const isSecure = proxy.protocol === 'https:'
+  return (isSecure ? requestHttps : requestHttp)({
+    ...(isSecure ? trust : {}),
+    method: 'CONNECT',
+    host: proxy.hostname.replace(/^\[|\]$/g, ''),
+    port: proxy.port === '' ? (isSecure ? 443 : 80) : Number(proxy.port),
+    path: target,
+    headers: {
+      host: target,
+      ...(authorization === undefined ? {} : { 'proxy-authorization': authorization }),
+    },
+    // An agent of its own, which reads no proxy variables.
+    agent: false,
+    maxHeaderSize: limits.RESPONSE_HEADER_BYTES_MAX,
+    signal,
+  })
+}
+
+function tlsOptions({ extraCa, cert, key }: AgentTls): { ca?: string[]; cert?: string; key?: string } {
+  return {
+    ...(extraCa === undefined ? {} : { ca: [...getCACertificates('default'), ...[extraCa].flat()] }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+  }
+}
