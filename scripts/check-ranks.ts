@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** A package depends only on packages of lower rank; see ARCHITECTURE.md. The testkit is above all, and nothing is above it. */
+/** A package depends only on packages of lower rank; see ARCHITECTURE.md. The testkit and the bench are above all, and nothing is above them. */
 const RANKS: Readonly<Record<string, number>> = {
   '@downlink/protocol': 0,
   '@downlink/agent': 1,
@@ -11,6 +11,7 @@ const RANKS: Readonly<Record<string, number>> = {
   '@downlink/client': 1,
   downlink: 3,
   '@downlink/testkit': 4,
+  '@downlink/bench': 4,
 }
 
 /** The part of a package that says what it depends on. */
