@@ -62,7 +62,7 @@ describe('given an original', () => {
     })
     const { body } = await agent.sync({ tasks: [running] })
     expect(body.controls, 'the other task’s control is still handed out').toMatchObject([{ taskId: 't2' }])
-    const history = await hub.store.readHistory('a1', { after: 0, limit: limits.PAGE_MAX })
+    const history = await hub.store.readHistory({ agentId: 'a1' }, { after: 0, limit: limits.PAGE_MAX })
     expect(history.filter((entry) => entry.kind === 'task.decided_locally')).toMatchObject([
       { taskId: 't1', data: { action: 'resume', reason: 'needed now' } },
     ])

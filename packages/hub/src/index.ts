@@ -1,6 +1,15 @@
 /** The server side of the Downlink control channel. */
 export { StoreError } from './store/store.ts'
-export type { Bucket, Change, HistoryEntry, PageRequest, Store, StoredHistoryEntry } from './store/store.ts'
+export type {
+  Bucket,
+  Change,
+  HistoryEntry,
+  HistoryPageRequest,
+  HistoryScope,
+  PageRequest,
+  Store,
+  StoredHistoryEntry,
+} from './store/store.ts'
 export { createHub } from './hub.ts'
 export type { Hub, HubOptions } from './hub.ts'
 export type { Handler } from './http-server.ts'

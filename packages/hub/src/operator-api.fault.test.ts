@@ -215,7 +215,9 @@ function failingStore(failure: () => StoreError['code'] | undefined, bucketThatF
     serviceMs: () => inner.serviceMs(),
     read: (bucket, key) => inner.read(bucket, key),
     list: (bucket, page) => inner.list(bucket, page),
-    readHistory: (agentId, page) => inner.readHistory(agentId, page),
+    readHistory: (scope, page) => inner.readHistory(scope, page),
+    lastHistorySequence: () => inner.lastHistorySequence(),
+    pruneHistory: (beforeMs, limit) => inner.pruneHistory(beforeMs, limit),
     update(bucket, key, change) {
       const code = bucketThatFails === undefined || bucket === bucketThatFails ? failure() : undefined
       return code === undefined

@@ -1,6 +1,6 @@
 /** What every store of the hub must do; each implementation runs the same suites. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import type { Change, HistoryEntry, Store } from '@downlink/hub'
+import type { Change, HistoryEntry, HistoryPageRequest, HistoryScope, Store } from '@downlink/hub'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 
 /** A store that was opened for one test, and the end of it and of all that it kept. */
@@ -75,7 +75,7 @@ export function describeStoreContract(name: string, open: () => Promise<OpenedSt
       await expect(store.update(BUCKET, 'a', look)).rejects.toMatchObject(closed)
       await expect(store.read(BUCKET, 'a')).rejects.toMatchObject(closed)
       await expect(store.list(BUCKET, { limit: 1 })).rejects.toMatchObject(closed)
-      await expect(store.readHistory('a', { limit: 1 })).rejects.toMatchObject(closed)
+      await expect(store.readHistory({ agentId: 'a' }, { limit: 1 })).rejects.toMatchObject(closed)
       expect(await Promise.all(accepted)).toEqual([1, 1])
       await disposed
       await store[Symbol.asyncDispose]()
@@ -103,7 +103,7 @@ export function describeReopenContract(name: string, open: () => Promise<Reopena
       expect(await again.read(BUCKET, 'a')).toEqual({ count: 1 })
       expect(await again.read('agents', 'a')).toEqual({ name: 'Zoë \u{1f600}' })
       expect(await again.update(BUCKET, 'a', incrementWithHistory('a'))).toBe(2)
-      const history = await again.readHistory('a', { limit: 10 })
+      const history = await again.readHistory({ agentId: 'a' }, { limit: 10 })
       expect(history).toMatchObject([entry('a', 1), entry('a', 2)])
       expect(history[1]?.sequence).toBeGreaterThan(history[0]?.sequence ?? Infinity)
     })
@@ -179,7 +179,7 @@ function describeDocuments(current: () => Store): void {
   it('> a history without a document is refused as misuse', async () => {
     const history = [entry('a', 1)]
     await expect(current().update(BUCKET, 'a', () => ({ history, result: 0 }))).rejects.toThrow(TypeError)
-    expect(await current().readHistory('a', { limit: 1 })).toEqual([])
+    expect(await current().readHistory({ agentId: 'a' }, { limit: 1 })).toEqual([])
   })
 }
 
@@ -237,7 +237,7 @@ function describeOrder(current: () => Store): void {
     const documents = await store.list<Counter>(BUCKET, { limit: 100 })
     expect(documents).toHaveLength(10)
     for (const { document } of documents) expect(document).toEqual({ count: 100 })
-    expect(await store.readHistory('a', { limit: 2_000 })).toHaveLength(1_000)
+    expect(await store.readHistory({ agentId: 'a' }, { limit: 2_000 })).toHaveLength(1_000)
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(1_000)
     expect(sizes.length, 'updates that arrive together must share commits').toBeLessThan(100)
   })
@@ -273,12 +273,15 @@ function describeListings(current: () => Store): void {
       return store.update(BUCKET, agentId, incrementWithHistory(agentId))
     })
     await Promise.all(updates)
-    const first = await store.readHistory('even', { limit: 3 })
+    const first = await store.readHistory({ agentId: 'even' }, { limit: 3 })
     expect(first).toMatchObject([entry('even', 1), entry('even', 2), entry('even', 3)])
-    const rest = await store.readHistory('even', { after: first.at(-1)?.sequence ?? Infinity, limit: 3 })
+    const rest = await store.readHistory(
+      { agentId: 'even' },
+      { after: first.at(-1)?.sequence ?? Infinity, limit: 3 },
+    )
     expect(rest).toMatchObject([entry('even', 4), entry('even', 5)])
-    expect(await store.readHistory('odd', { limit: 10 })).toHaveLength(5)
-    expect(await store.readHistory('nobody', { limit: 10 })).toEqual([])
+    expect(await store.readHistory({ agentId: 'odd' }, { limit: 10 })).toHaveLength(5)
+    expect(await store.readHistory({ agentId: 'nobody' }, { limit: 10 })).toEqual([])
   })
 
   it('> a history entry comes back as it was given, with its sequence', async () => {
@@ -291,8 +294,50 @@ function describeListings(current: () => Store): void {
     }
     const plain = entry('a', 2)
     await store.update(BUCKET, 'a', () => ({ document: {}, history: [full, plain], result: undefined }))
-    const [first, second] = await store.readHistory('a', { limit: 10 })
+    const [first, second] = await store.readHistory({ agentId: 'a' }, { limit: 10 })
     expect(first).toStrictEqual({ ...full, sequence: first?.sequence })
     expect(second).toStrictEqual({ ...plain, sequence: (first?.sequence ?? NaN) + 1 })
+  })
+
+  it('> history is read of everybody, of one agent and of one control, and from a time on', async () => {
+    const store = current()
+    const facts: HistoryEntry[] = [
+      { ...entry('a', 1), controlId: 'a~1', atMs: 10 },
+      { ...entry('b', 2), controlId: 'b~1', atMs: 20 },
+      { ...entry('a', 3), controlId: 'a~2', atMs: 30 },
+      { ...entry('a', 4), controlId: 'a~1', atMs: 40 },
+      { ...entry('a', 5), atMs: 50 },
+    ]
+    for (const fact of facts) {
+      await store.update(BUCKET, fact.agentId, () => ({ document: {}, history: [fact], result: undefined }))
+    }
+    const times = async (scope: HistoryScope, page: Partial<HistoryPageRequest> = {}): Promise<number[]> =>
+      (await store.readHistory(scope, { limit: 10, ...page })).map(({ atMs }) => atMs)
+    expect(await times({})).toEqual([10, 20, 30, 40, 50])
+    expect(await times({ agentId: 'a' })).toEqual([10, 30, 40, 50])
+    expect(await times({ agentId: 'a', controlId: 'a~1' })).toEqual([10, 40])
+    expect(await times({}, { sinceMs: 30, limit: 2 })).toEqual([30, 40])
+    const [first] = await store.readHistory({}, { limit: 1 })
+    expect(await times({}, { after: first?.sequence ?? Infinity, limit: 2 })).toEqual([20, 30])
+    await expect(store.readHistory({ controlId: 'a~1' }, { limit: 1 })).rejects.toThrow(TypeError)
+  })
+
+  it('> old history is dropped from its beginning, a bounded number at a time, and sequences go on', async () => {
+    const store = current()
+    expect(await store.lastHistorySequence()).toBe(0)
+    for (const atMs of [10, 20, 30]) {
+      const history = [{ ...entry('a', 1), atMs }]
+      await store.update(BUCKET, 'a', () => ({ document: {}, history, result: undefined }))
+    }
+    const last = await store.lastHistorySequence()
+    expect(last).toBe((await store.readHistory({}, { limit: 10 })).at(-1)?.sequence)
+    expect(await store.pruneHistory(25, 1)).toBe(1)
+    expect(await store.pruneHistory(25, 10)).toBe(1)
+    expect(await store.pruneHistory(100, 10)).toBe(1)
+    expect(await store.readHistory({}, { limit: 10 })).toEqual([])
+    expect(await store.lastHistorySequence()).toBe(last)
+    const history = [entry('a', 1)]
+    await store.update(BUCKET, 'a', () => ({ document: {}, history, result: undefined }))
+    expect((await store.readHistory({}, { limit: 10 }))[0]?.sequence).toBeGreaterThan(last)
   })
 }

@@ -50,17 +50,8 @@ async function readFromHistory(
   agentId: string,
   controlId: string,
 ): Promise<ControlRecord | undefined> {
-  let found: ControlRecord | undefined
-  let after = 0
-  for (;;) {
-    const page = await store.readHistory(agentId, { after, limit: limits.PAGE_MAX })
-    for (const entry of page) {
-      if (entry.controlId === controlId && isJsonObject(entry.data)) {
-        found = entry.data as unknown as ControlRecord
-      }
-    }
-    const last = page.at(-1)
-    if (last === undefined || page.length < limits.PAGE_MAX) return found
-    after = last.sequence
-  }
+  // A control has a handful of entries: one for each step of its life.
+  const entries = await store.readHistory({ agentId, controlId }, { limit: limits.PAGE_MAX })
+  const found = entries.findLast((entry) => isJsonObject(entry.data))
+  return found?.data as ControlRecord | undefined
 }

@@ -4,7 +4,16 @@ import { historyEntryOf } from './commit-batch.ts'
 import type { CommitBackend, CommitBatch, CommitReply, HistoryRow, StoredDocument } from './commit-batch.ts'
 import { createServiceTime, epochFloor } from './service-time.ts'
 import { StagedDocuments } from './staged-documents.ts'
-import type { Bucket, Change, PageRequest, Store, StoredHistoryEntry } from './store.ts'
+import { assertScope } from './store.ts'
+import type {
+  Bucket,
+  Change,
+  HistoryPageRequest,
+  HistoryScope,
+  PageRequest,
+  Store,
+  StoredHistoryEntry,
+} from './store.ts'
 
 /** Options of {@link createMemoryStore}. */
 export interface MemoryStoreOptions {
@@ -46,9 +55,20 @@ class MemoryStore implements Store {
     return this.#rows.list(bucket, page).map(({ key, json }) => ({ key, document: JSON.parse(json) as D }))
   }
 
-  async readHistory(agentId: string, page: PageRequest<number>): Promise<readonly StoredHistoryEntry[]> {
+  async readHistory(scope: HistoryScope, page: HistoryPageRequest): Promise<readonly StoredHistoryEntry[]> {
     this.#documents.assertOpen()
-    return this.#rows.history(agentId, page).map((row) => historyEntryOf(row))
+    assertScope(scope)
+    return this.#rows.history(scope, page).map((row) => historyEntryOf(row))
+  }
+
+  async lastHistorySequence(): Promise<number> {
+    this.#documents.assertOpen()
+    return this.#rows.lastSequence
+  }
+
+  async pruneHistory(beforeMs: number, limit: number): Promise<number> {
+    this.#documents.assertOpen()
+    return this.#rows.prune(beforeMs, limit)
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -59,7 +79,8 @@ class MemoryStore implements Store {
 /** The tables of the database, as maps. */
 class MemoryRows implements CommitBackend {
   readonly #buckets = new Map<Bucket, Map<string, StoredDocument>>()
-  readonly #history: HistoryRow[] = []
+  #history: HistoryRow[] = []
+  lastSequence = 0
 
   async load(bucket: Bucket, key: string): Promise<StoredDocument | undefined> {
     return this.#buckets.get(bucket)?.get(key)
@@ -74,7 +95,7 @@ class MemoryRows implements CommitBackend {
       this.#bucket(bucket).set(key, { version: expectedVersion + 1, json })
     }
     for (const { agentId, atMs, kind, controlId = null, taskId = null, json } of batch.history) {
-      this.#history.push({ sequence: this.#history.length + 1, agentId, atMs, kind, controlId, taskId, json })
+      this.#history.push({ sequence: ++this.lastSequence, agentId, atMs, kind, controlId, taskId, json })
     }
     return { conflicts: [] }
   }
@@ -87,8 +108,19 @@ class MemoryRows implements CommitBackend {
       .map(([key, { json }]) => ({ key, json }))
   }
 
-  history(agentId: string, { after = 0, limit }: PageRequest<number>): HistoryRow[] {
-    return this.#history.filter((row) => row.agentId === agentId && row.sequence > after).slice(0, limit)
+  history({ agentId, controlId }: HistoryScope, page: HistoryPageRequest): HistoryRow[] {
+    const { after = 0, sinceMs = -Infinity, limit } = page
+    return this.#history
+      .filter((row) => row.sequence > after && row.atMs >= sinceMs)
+      .filter((row) => agentId === undefined || row.agentId === agentId)
+      .filter((row) => controlId === undefined || row.controlId === controlId)
+      .slice(0, limit)
+  }
+
+  prune(beforeMs: number, limit: number): number {
+    const before = this.#history.length
+    this.#history = this.#history.filter((row, index) => index >= limit || row.atMs >= beforeMs)
+    return before - this.#history.length
   }
 
   #bucket(bucket: Bucket): Map<string, StoredDocument> {

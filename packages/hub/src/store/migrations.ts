@@ -39,6 +39,11 @@ export const MIGRATIONS: readonly Migration[] = [
       INSERT INTO meta (name, value) VALUES ('epoch', 0), ('service_ms', 0);
     `,
   },
+  {
+    version: 2,
+    name: 'history of one control',
+    sql: `CREATE INDEX history_by_control ON history (control_id, sequence) WHERE control_id IS NOT NULL;`,
+  },
 ]
 
 /**

@@ -23,6 +23,8 @@ function open(options: Partial<OpenRequest> = {}): SqliteDatabase {
 
 const write = (key: string, expectedVersion: number, json = '{}') =>
   ({ bucket: 'mailboxes', key, expectedVersion, json }) as const
+/** The last step of this version; tests add one more. */
+const NEWEST = MIGRATIONS.length
 const fact = { agentId: 'a', atMs: 1, kind: 'k', json: '1' }
 
 it('given a batch in which one document is at another version > only its write and its history are left out', () => {
@@ -34,7 +36,8 @@ it('given a batch in which one document is at another version > only its write a
   expect(database.read('mailboxes', 'a')).toEqual({ version: 1, json: '{}' })
   expect(database.read('mailboxes', 'b')).toEqual({ version: 2, json: '"new"' })
   expect(database.read('mailboxes', 'c')).toBeUndefined()
-  expect(database.history('a', 0, 10).map(({ kind }) => kind)).toEqual(['k1'])
+  const all = { after: 0, sinceMs: 0, limit: 10 }
+  expect(database.history({ agentId: 'a' }, all).map(({ kind }) => kind)).toEqual(['k1'])
   database.close(0)
 })
 
@@ -75,29 +78,31 @@ it('given a database of an older version > it is upgraded, and what it holds is 
   const before = open()
   before.commit({ writes: [write('a', 0, '"kept"')], history: [{ ...fact, write: 0 }] }, 0)
   before.close(0)
-  const second = { version: 2, name: 'notes', sql: 'ALTER TABLE history ADD COLUMN note TEXT' }
-  const upgraded = open({ migrations: [...MIGRATIONS, second] })
+  const next = { version: NEWEST + 1, name: 'notes', sql: 'ALTER TABLE history ADD COLUMN note TEXT' }
+  const upgraded = open({ migrations: [...MIGRATIONS, next] })
   expect(upgraded.read('mailboxes', 'a')).toEqual({ version: 1, json: '"kept"' })
   upgraded.close(0)
   const reader = new DatabaseSync(file)
   expect(reader.prepare('SELECT note, kind FROM history').all()).toEqual([{ note: null, kind: 'k' }])
-  expect(reader.prepare('PRAGMA user_version').get()).toEqual({ user_version: 2 })
+  expect(reader.prepare('PRAGMA user_version').get()).toEqual({ user_version: NEWEST + 1 })
   reader.close()
   expect(() => open()).toThrow(
-    /newer Downlink \(database version 2; this one knows up to 1\).*Start that newer version/,
+    new RegExp(
+      `newer Downlink \\(database version ${NEWEST + 1}; this one knows up to ${NEWEST}\\).*Start that newer version`,
+    ),
   )
-  open({ migrations: [...MIGRATIONS, second] }).close(0)
+  open({ migrations: [...MIGRATIONS, next] }).close(0)
 })
 
 it('given a step that fails halfway > nothing of it is kept, and it is taken at the next opening', () => {
   open().close(0)
   const broken = {
-    version: 2,
+    version: NEWEST + 1,
     name: 'broken',
     sql: 'CREATE TABLE notes (id INTEGER); INSERT INTO nowhere VALUES (1)',
   }
   expect(() => open({ migrations: [...MIGRATIONS, broken] })).toThrow(/nowhere/)
-  const mended = { version: 2, name: 'mended', sql: 'CREATE TABLE notes (id INTEGER)' }
+  const mended = { version: NEWEST + 1, name: 'mended', sql: 'CREATE TABLE notes (id INTEGER)' }
   open({ migrations: [...MIGRATIONS, mended] }).close(0)
 })
 

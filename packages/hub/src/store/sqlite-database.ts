@@ -7,7 +7,7 @@ import type { CommitBatch, CommitReply, HistoryRow, StoredDocument } from './com
 import { assertOurs, migrate, MIGRATIONS } from './migrations.ts'
 import { failureOf, needsReopening, SqliteFailure } from './sqlite-failure.ts'
 import type { Opened, OpenRequest } from './sqlite-protocol.ts'
-import type { Bucket } from './store.ts'
+import type { Bucket, HistoryScope } from './store.ts'
 
 /**
  * An open database.
@@ -82,10 +82,26 @@ export class SqliteDatabase {
   }
 
   /** @throws SqliteFailure */
-  history(agentId: string, after: number, limit: number): HistoryRow[] {
-    return this.#explained(
-      () => this.#statements.history.all(agentId, after, limit) as unknown as HistoryRow[],
-    )
+  history(
+    { agentId, controlId }: HistoryScope,
+    page: { readonly after: number; readonly sinceMs: number; readonly limit: number },
+  ): HistoryRow[] {
+    const { history, agentHistory, controlHistory } = this.#statements
+    const rest = [page.after, page.sinceMs, page.limit] as const
+    return this.#explained(() => {
+      if (controlId !== undefined) return controlHistory.all(controlId, ...rest)
+      return agentId === undefined ? history.all(...rest) : agentHistory.all(agentId, ...rest)
+    }) as unknown as HistoryRow[]
+  }
+
+  /** @throws SqliteFailure */
+  lastSequence(): number {
+    return this.#explained(() => Number(this.#statements.lastSequence.get()?.['sequence'] ?? 0))
+  }
+
+  /** @throws SqliteFailure */
+  prune(beforeMs: number, limit: number): number {
+    return this.#transaction(() => Number(this.#statements.prune.run(limit, beforeMs).changes))
   }
 
   /**
@@ -184,6 +200,10 @@ interface Statements {
   readonly read: StatementSync
   readonly list: StatementSync
   readonly history: StatementSync
+  readonly agentHistory: StatementSync
+  readonly controlHistory: StatementSync
+  readonly lastSequence: StatementSync
+  readonly prune: StatementSync
 }
 
 function prepareStatements(database: DatabaseSync): Statements {
@@ -202,11 +222,21 @@ function prepareStatements(database: DatabaseSync): Statements {
     list: database.prepare(
       'SELECT key, json FROM documents WHERE bucket = ? AND key > ? ORDER BY key LIMIT ?',
     ),
-    history: database.prepare(
-      `SELECT sequence, agent_id AS agentId, at_ms AS atMs, kind, control_id AS controlId, task_id AS taskId, json
-         FROM history WHERE agent_id = ? AND sequence > ? ORDER BY sequence LIMIT ?`,
+    history: database.prepare(selectHistory('')),
+    agentHistory: database.prepare(selectHistory('agent_id = ? AND')),
+    controlHistory: database.prepare(selectHistory('control_id = ? AND')),
+    // Kept by AUTOINCREMENT, so that a sequence is never given twice, whatever has been dropped.
+    lastSequence: database.prepare(`SELECT seq AS sequence FROM sqlite_sequence WHERE name = 'history'`),
+    prune: database.prepare(
+      `DELETE FROM history WHERE sequence IN
+         (SELECT sequence FROM (SELECT sequence, at_ms FROM history ORDER BY sequence LIMIT ?) WHERE at_ms < ?)`,
     ),
   }
+}
+
+function selectHistory(condition: string): string {
+  return `SELECT sequence, agent_id AS agentId, at_ms AS atMs, kind, control_id AS controlId, task_id AS taskId, json
+    FROM history WHERE ${condition} sequence > ? AND at_ms >= ? ORDER BY sequence LIMIT ?`
 }
 
 /** Creates the file, readable by its owner only, before SQLite would create it readable by all; SQLite's own files follow its mode. */

@@ -2,7 +2,7 @@
 import type { CommitBatch, CommitReply, HistoryRow, StoredDocument } from './commit-batch.ts'
 import type { Migration } from './migrations.ts'
 import type { FailureCode } from './sqlite-failure.ts'
-import type { Bucket } from './store.ts'
+import type { Bucket, HistoryScope } from './store.ts'
 
 /** How to open the database. */
 export interface OpenRequest {
@@ -33,7 +33,12 @@ export interface Exchanges {
     carries: { bucket: Bucket; after: string; limit: number }
     answer: readonly { key: string; json: string }[]
   }
-  history: { carries: { agentId: string; after: number; limit: number }; answer: readonly HistoryRow[] }
+  history: {
+    carries: { scope: HistoryScope; after: number; sinceMs: number; limit: number }
+    answer: readonly HistoryRow[]
+  }
+  lastSequence: { carries: object; answer: number }
+  prune: { carries: { beforeMs: number; limit: number }; answer: number }
   close: { carries: { serviceMs: number }; answer: undefined }
 }
 

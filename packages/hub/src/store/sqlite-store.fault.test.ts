@@ -95,7 +95,7 @@ it(
           .filter((line) => line.startsWith(`${key} `))
           .map((line) => Number(line.slice(3)))
         expect(count).toBeGreaterThanOrEqual(Math.max(0, ...answered))
-        const history = await store.readHistory(key, { limit: 1_000_000 })
+        const history = await store.readHistory({ agentId: key }, { limit: 1_000_000 })
         expect(history.map(({ atMs }) => atMs)).toEqual(
           Array.from({ length: count }, (_, index) => index + 1),
         )

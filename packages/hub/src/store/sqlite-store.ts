@@ -7,7 +7,16 @@ import { connectSqlite } from './sqlite-connection.ts'
 import type { SqliteConnection } from './sqlite-connection.ts'
 import type { Opened } from './sqlite-protocol.ts'
 import { StagedDocuments } from './staged-documents.ts'
-import type { Bucket, Change, PageRequest, Store, StoredHistoryEntry } from './store.ts'
+import { assertScope } from './store.ts'
+import type {
+  Bucket,
+  Change,
+  HistoryPageRequest,
+  HistoryScope,
+  PageRequest,
+  Store,
+  StoredHistoryEntry,
+} from './store.ts'
 
 /** Options of {@link openSqliteStore}. */
 export interface SqliteStoreOptions {
@@ -92,11 +101,22 @@ class SqliteStore implements Store {
     return rows.map(({ key, json }) => ({ key, document: JSON.parse(json) as D }))
   }
 
-  async readHistory(agentId: string, page: PageRequest<number>): Promise<readonly StoredHistoryEntry[]> {
+  async readHistory(scope: HistoryScope, page: HistoryPageRequest): Promise<readonly StoredHistoryEntry[]> {
     this.#documents.assertOpen()
-    const { after = 0, limit } = page
-    const rows = await this.#connection.request('history', { agentId, after, limit })
+    assertScope(scope)
+    const { after = 0, sinceMs = Number.MIN_SAFE_INTEGER, limit } = page
+    const rows = await this.#connection.request('history', { scope, after, sinceMs, limit })
     return rows.map((row) => historyEntryOf(row))
+  }
+
+  async lastHistorySequence(): Promise<number> {
+    this.#documents.assertOpen()
+    return await this.#connection.request('lastSequence', {})
+  }
+
+  async pruneHistory(beforeMs: number, limit: number): Promise<number> {
+    this.#documents.assertOpen()
+    return await this.#connection.request('prune', { beforeMs: Math.trunc(beforeMs), limit })
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -32,7 +32,11 @@ function perform(database: SqliteDatabase, request: Request): unknown {
     case 'list':
       return database.list(request.bucket, request.after, request.limit)
     case 'history':
-      return database.history(request.agentId, request.after, request.limit)
+      return database.history(request.scope, request)
+    case 'lastSequence':
+      return database.lastSequence()
+    case 'prune':
+      return database.prune(request.beforeMs, request.limit)
     case 'close':
       return database.close(request.serviceMs)
   }

@@ -6,7 +6,7 @@ export const BUCKETS = ['mailboxes', 'agents', 'enrollment-keys', 'operator-toke
 /** One of {@link BUCKETS}. */
 export type Bucket = (typeof BUCKETS)[number]
 
-/** One fact for audit and listing; never changed, never read on a hot path. */
+/** One fact for audit and listing; never changed, dropped by age, never read on a hot path. */
 export interface HistoryEntry {
   readonly agentId: string
   /** Milliseconds since the Unix epoch, by the hub's wall clock. */
@@ -21,6 +21,19 @@ export interface HistoryEntry {
 /** A history entry with its place in the one order of the store. */
 export interface StoredHistoryEntry extends HistoryEntry {
   readonly sequence: number
+}
+
+/** Which history to read: all of it, one agent's, or one control's. */
+export interface HistoryScope {
+  readonly agentId?: string
+  /** Needs its `agentId` beside it. */
+  readonly controlId?: string
+}
+
+/** A page of history: at most `limit` entries after the sequence `after`. */
+export interface HistoryPageRequest extends PageRequest<number> {
+  /** Leaves out what happened before, by the hub's wall clock, ms since the Unix epoch. */
+  readonly sinceMs?: number
 }
 
 /** What a pure function makes of a document. Without `document` nothing is stored, and `history` must be empty. */
@@ -63,8 +76,21 @@ export interface Store extends AsyncDisposable {
   update<D, R>(bucket: Bucket, key: string, change: (document: D | undefined) => Change<D, R>): Promise<R>
   /** Committed documents in the order of their keys (code units; keys are ids, so ASCII). */
   list<D>(bucket: Bucket, page: PageRequest<string>): Promise<readonly { key: string; document: D }[]>
-  /** An agent's history, oldest first. */
-  readHistory(agentId: string, page: PageRequest<number>): Promise<readonly StoredHistoryEntry[]>
+  /** Committed history, oldest first; sequences grow, with gaps. */
+  readHistory(scope: HistoryScope, page: HistoryPageRequest): Promise<readonly StoredHistoryEntry[]>
+  /** The sequence of the newest committed history entry, 0 if there never was one. */
+  lastHistorySequence(): Promise<number>
+  /**
+   * Drops those of the `limit` oldest history entries that are from before `beforeMs`, by the hub's wall clock.
+   * @returns how many were dropped; fewer than `limit` means that nothing older is left.
+   */
+  pruneHistory(beforeMs: number, limit: number): Promise<number>
+}
+
+/** @throws TypeError for a control without its agent: no store could find that cheaply. */
+export function assertScope({ agentId, controlId }: HistoryScope): void {
+  if (controlId === undefined || agentId !== undefined) return
+  throw new TypeError('History of a control needs the id of its agent as well; agentOfControl has it.')
 }
 
 /** Why a store could not do what it was asked. */

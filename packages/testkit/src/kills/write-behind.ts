@@ -46,7 +46,9 @@ export function writeBehind(inner: Store, clock: Clock): Store {
       return turn
     },
     list: (bucket, page) => inner.list(bucket, page),
-    readHistory: (agentId, page) => inner.readHistory(agentId, page),
+    readHistory: (scope, page) => inner.readHistory(scope, page),
+    lastHistorySequence: () => inner.lastHistorySequence(),
+    pruneHistory: (beforeMs, limit) => inner.pruneHistory(beforeMs, limit),
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
   }
 }
