@@ -111,12 +111,12 @@ class SqliteStore implements Store {
 
   async lastHistorySequence(): Promise<number> {
     this.#documents.assertOpen()
-    return await this.#connection.request('lastSequence', {})
+    return this.#connection.request('lastSequence', {})
   }
 
   async pruneHistory(beforeMs: number, limit: number): Promise<number> {
     this.#documents.assertOpen()
-    return await this.#connection.request('prune', { beforeMs: Math.trunc(beforeMs), limit })
+    return this.#connection.request('prune', { beforeMs: Math.trunc(beforeMs), limit })
   }
 
   [Symbol.asyncDispose](): Promise<void> {
