@@ -45,8 +45,8 @@ interface KnownLine {
  * blocks comments are free, as they leave nothing behind.
  */
 export class SseBlock {
-  /** Set by `close()`: the sink may close the decoder while a run of lines is being read, and then hears no more. */
-  closed = false
+  /** The sink paused or closed the decoder while lines are being read: it hears no more of them for now. */
+  stopped = false
   private readonly sink: SseSink
   private readonly lineBytesMax: number
   private readonly eventBytesMax: number
@@ -74,7 +74,7 @@ export class SseBlock {
 
   /** Drops the incomplete block and ends all calls to the sink. */
   close(): void {
-    this.closed = true
+    this.stopped = true
     this.reset()
   }
 

@@ -187,6 +187,40 @@ describe('given any stream', () => {
   })
 })
 
+describe('given a sink that pauses', () => {
+  test('any stream, split in any way > hears exactly what it has room for, and then the rest', () => {
+    fc.assert(
+      fc.property(stream, sizes, fc.integer({ min: 1, max: 9 }), (bytes, chunkSizes, room) => {
+        const reports: string[] = []
+        let heard = 0
+        const hear = (report: string): void => {
+          reports.push(report)
+          heard += 1
+          if (heard === room) decoder.pause()
+        }
+        const decoder = createSseDecoder({
+          event: (name, data, lastEventId) => hear(`event ${JSON.stringify([name, data, lastEventId])}`),
+          comment: (comment) => hear(`comment ${JSON.stringify(comment)}`),
+          retry: (retryMs) => hear(`retry ${retryMs}`),
+        })
+        const mostOf = (isRead: boolean): boolean => {
+          expect(heard, 'a paused decoder must call its sink no more').toBeLessThanOrEqual(room)
+          expect(isRead, 'a decoder that was paused must say so, and no other').toBe(heard < room)
+          heard = 0
+          return isRead
+        }
+        for (const chunk of cut(bytes, chunkSizes)) {
+          if (mostOf(decoder.push(chunk))) continue
+          while (!mostOf(decoder.resume()));
+        }
+        decoder.end()
+        expect(reports, 'a pause must lose and repeat nothing').toEqual(decodeByTheStandard(bytes))
+      }),
+      { numRuns: RUNS },
+    )
+  })
+})
+
 describe('given any frames', () => {
   const oneLine = fc
     .string({ unit: 'binary', maxLength: 40 })

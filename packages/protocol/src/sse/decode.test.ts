@@ -8,6 +8,7 @@ import {
   SSE_LINE_BYTES_MAX,
 } from '../limits.ts'
 import { createSseDecoder } from './decode.ts'
+import type { SseDecoder } from './decode.ts'
 import { SseLimitError } from './sse-error.ts'
 import type { SseLimitCode, SseLimits } from './sse-error.ts'
 import type { SseSink } from './sse-sink.ts'
@@ -216,6 +217,60 @@ describe('given the end', () => {
     const stream = `data: a\n\n: b\ndata: c\n\n${`: ${'d'.repeat(3_000)}\n`.repeat(3)}`
     for (const chunk of inChunks(utf8(stream), bytesMax)) decoder.push(chunk)
     expect(seen, 'end() from within the sink must silence the rest of the chunk').toEqual(['a'])
+  })
+})
+
+describe('given a pause', () => {
+  const pausing = (): { seen: string[]; decoder: SseDecoder } => {
+    const seen: string[] = []
+    const decoder = createSseDecoder({
+      event: (_name, data) => {
+        seen.push(data)
+        if (data === 'pause') decoder.pause()
+      },
+      comment: (text) => seen.push(text),
+    })
+    return { seen, decoder }
+  }
+
+  test.each([1, 7, 65_536])(
+    'by the last event of chunks of %i > push says so, and resume ends it',
+    (bytesMax) => {
+      const { seen, decoder } = pausing()
+      const results = [...inChunks(utf8('data: pause\n\n'), bytesMax)].map((chunk) => decoder.push(chunk))
+      expect(results.at(-1), 'push must return false when the sink paused').toBe(false)
+      expect([decoder.resume(), decoder.push(utf8('data: a\n\n'))]).toEqual([true, true])
+      expect(seen).toEqual(['pause', 'a'])
+    },
+  )
+
+  test('a push instead of resume > is refused, and loses nothing', () => {
+    const { seen, decoder } = pausing()
+    expect(decoder.push(utf8('data: pause\n\ndata: a\n\ndata: b'))).toBe(false)
+    expect(() => decoder.push(utf8('\n\n'))).toThrow(/Call resume\(\) first/)
+    expect(seen, 'a paused decoder must call its sink no more').toEqual(['pause'])
+    expect([decoder.resume(), decoder.push(utf8('\n\n'))]).toEqual([true, true])
+    expect(seen).toEqual(['pause', 'a', 'b'])
+  })
+
+  test('a limit that is passed behind it > is thrown by resume, not before', () => {
+    const { sink } = recorder()
+    const decoder = createSseDecoder({ ...sink, comment: () => decoder.pause() }, { lineBytesMax: 8 })
+    expect(decoder.push(utf8(`: a\n${'x'.repeat(9)}\n`))).toBe(false)
+    expect(() => decoder.resume()).toThrow(expect.objectContaining({ code: 'sse_line_too_long' }))
+    expect(() => decoder.resume()).toThrow(expect.objectContaining({ code: 'sse_line_too_long' }))
+  })
+
+  test('and the end > drops what is unread', () => {
+    const { seen, decoder } = pausing()
+    decoder.push(utf8('data: pause\n\ndata: a\n\n'))
+    decoder.end()
+    expect([decoder.resume(), decoder.push(utf8('data: b\n\n')), decoder.resume()]).toEqual([
+      true,
+      true,
+      true,
+    ])
+    expect(seen, 'end() must silence the decoder').toEqual(['pause'])
   })
 })
 

@@ -6,7 +6,7 @@ import {
   SSE_LINE_BYTES_MAX,
 } from '../limits.ts'
 import { SseBlock } from './block.ts'
-import { LONG_LINE_BYTES_MIN, SseLines } from './lines.ts'
+import { SseLines } from './lines.ts'
 import { SseLimitError } from './sse-error.ts'
 import type { SseLimits } from './sse-error.ts'
 import type { SseSink } from './sse-sink.ts'
@@ -16,9 +16,18 @@ export interface SseDecoder {
   /**
    * Reads the next bytes, split anywhere, and calls the sink for all that they complete. Keeps no reference to `chunk`.
    * Not to be called from within the sink.
+   * @returns true; or false if the sink paused the decoder, which then keeps what is unread for `resume`.
    * @throws SseLimitError if the stream passed a bound (R-12). From then on every push throws the same error.
+   * @throws Error if the decoder is paused.
    */
-  push(chunk: Uint8Array): void
+  push(chunk: Uint8Array): boolean
+  /**
+   * For the sink: after this call it hears nothing more until `resume`. So a consumer takes as many events as it has
+   * room for and leaves the others undecoded: nothing is copied, and the chunk must not be changed meanwhile.
+   */
+  pause(): void
+  /** Reads on where the sink paused, and returns or throws as `push` does; the sink may pause again. */
+  resume(): boolean
   /** Drops an incomplete last block. From then on nothing is delivered and bytes are ignored; the sink may call it too. */
   end(): void
 }
@@ -30,8 +39,6 @@ const BOM: Uint8Array = Uint8Array.of(0xef, 0xbb, 0xbf)
 /** Up to this size a plain loop costs less than the calls that make larger chunks cheap. */
 const SMALL_CHUNK_BYTES_MAX = 64
 const HELD_BYTES_MIN = 256
-/** Up to this size a held line and the lines behind it are copied together. */
-const JOINED_BYTES_MAX = 2_048
 
 /**
  * Makes a decoder that calls `sink` for each event, comment and `retry`.
@@ -71,6 +78,11 @@ class ByteDecoder implements SseDecoder {
   /** The incomplete last line, in `held[0, heldLength)`, which always has room for one byte more. */
   private held = new Uint8Array(HELD_BYTES_MIN)
   private heldLength = 0
+  /** The chunk that the sink paused in, unread from `restAt`. */
+  private rest: Uint8Array | undefined
+  private restAt = 0
+  /** Where the whole lines of `rest` end, so that it is looked for once; -1 if they are read byte by byte. */
+  private restLinesTo = -1
 
   constructor(sink: SseSink, limits: SseLimits) {
     this.block = new SseBlock(sink, limits)
@@ -78,26 +90,65 @@ class ByteDecoder implements SseDecoder {
     this.lineBytesMax = limits.lineBytesMax
   }
 
-  push(chunk: Uint8Array): void {
+  push(chunk: Uint8Array): boolean {
     if (this.failed) throw this.failure
-    if (this.ended) return
+    if (this.ended) return true
+    if (this.block.stopped) {
+      throw new Error(
+        'The SSE decoder is paused and has not read all of the last chunk. Call resume() first.',
+      )
+    }
     try {
       const at = this.bomBytes === -1 ? 0 : this.skipBom(chunk)
       if (chunk.length - at <= SMALL_CHUNK_BYTES_MAX) this.readSmallChunk(chunk, at)
       else this.readChunk(chunk, at)
     } catch (error) {
-      this.failed = true
-      this.failure = error
-      this.end()
-      throw error
+      throw this.fail(error)
     }
+    return this.ended || !this.block.stopped
+  }
+
+  pause(): void {
+    this.block.stopped = true
+  }
+
+  resume(): boolean {
+    if (this.failed) throw this.failure
+    if (this.ended) return true
+    this.block.stopped = false
+    const chunk = this.rest
+    if (chunk === undefined) return true
+    this.rest = undefined
+    try {
+      if (this.restLinesTo === -1) this.readSmallChunk(chunk, this.restAt)
+      else this.readLines(chunk, this.restAt, this.restLinesTo)
+    } catch (error) {
+      throw this.fail(error)
+    }
+    return this.ended || !this.block.stopped
   }
 
   end(): void {
     this.ended = true
     this.held = new Uint8Array(1)
     this.heldLength = 0
+    this.rest = undefined
     this.block.close()
+  }
+
+  private fail(error: unknown): unknown {
+    this.failed = true
+    this.failure = error
+    this.end()
+    return error
+  }
+
+  /** The sink paused or ended the decoder: keeps `chunk`, unread from `at`, for `resume`. */
+  private stop(chunk: Uint8Array, at: number, linesTo: number): void {
+    if (this.ended) return
+    this.rest = chunk
+    this.restAt = at
+    this.restLinesTo = linesTo
   }
 
   private skipBom(chunk: Uint8Array): number {
@@ -117,7 +168,11 @@ class ByteDecoder implements SseDecoder {
   }
 
   private readSmallChunk(chunk: Uint8Array, from: number): void {
-    for (let at = from; at < chunk.length && !this.ended; at += 1) {
+    for (let at = from; at < chunk.length; at += 1) {
+      if (this.block.stopped) {
+        this.stop(chunk, at, -1)
+        return
+      }
       const byte = chunk[at] as number
       if (byte === LF) {
         if (this.afterCr) this.afterCr = false
@@ -147,24 +202,24 @@ class ByteDecoder implements SseDecoder {
       this.hold(chunk, at, chunk.length)
       return
     }
-    if (this.heldLength > 0) at = this.readFromHeld(chunk, at, to)
-    if (at < to && !this.ended) this.lines.read(chunk, at, to)
-    if (this.ended) return
+    if (this.heldLength > 0) at = this.readFromHeld(chunk, at)
+    this.readLines(chunk, at, to)
+  }
+
+  /** Reads the whole lines `chunk[from, to)` and holds what is behind them. */
+  private readLines(chunk: Uint8Array, from: number, to: number): void {
+    const at = from < to && !this.block.stopped ? this.lines.read(chunk, from, to) : from
+    if (this.block.stopped) {
+      this.stop(chunk, at, to)
+      return
+    }
     this.afterCr = to === chunk.length && chunk[to - 1] === CR
     this.hold(chunk, to, chunk.length)
   }
 
-  /** Reads the held line, which ends in `chunk[at, to)`, whole lines; returns where the next unread line begins. */
-  private readFromHeld(chunk: Uint8Array, at: number, to: number): number {
+  /** Reads the held line, which ends in `chunk` behind `at`; returns where the next one begins. */
+  private readFromHeld(chunk: Uint8Array, at: number): number {
     const end = firstLineEnd(chunk, at)
-    const length = this.heldLength + to - at
-    if (length <= JOINED_BYTES_MAX && this.heldLength + end - at < LONG_LINE_BYTES_MIN) {
-      // One text of all lines costs less than one for the held line and one for the others.
-      this.append(chunk, at, to)
-      this.heldLength = 0
-      this.lines.read(this.held.subarray(0, length), 0, length)
-      return to
-    }
     this.hold(chunk, at, end)
     this.readHeld()
     return chunk[end] === CR && chunk[end + 1] === LF ? end + 2 : end + 1

@@ -40,17 +40,17 @@ export class SseLines {
     this.readLines(bytes, 0, length + 1)
   }
 
-  /** Reads `bytes[from, to)`, whole lines each with its end. */
-  read(bytes: Uint8Array, from: number, to: number): void {
+  /** Reads `bytes[from, to)`, whole lines each with its end; returns `to`, or where the sink stopped it. */
+  read(bytes: Uint8Array, from: number, to: number): number {
     this.nextLf = -1
     this.nextCr = -1
-    this.readLines(bytes, from, to)
+    return this.readLines(bytes, from, to)
   }
 
-  private readLines(bytes: Uint8Array, from: number, to: number): void {
+  private readLines(bytes: Uint8Array, from: number, to: number): number {
     const block = this.block
     let at = from
-    while (at < to && !block.closed) {
+    while (at < to && !block.stopped) {
       const first = bytes[at]
       if (first === LF || first === CR) {
         block.endBlock()
@@ -61,9 +61,10 @@ export class SseLines {
       }
       if (bytes[at - 1] === CR && at < to && bytes[at] === LF) at += 1
     }
+    return at
   }
 
-  /** Reads a text that begins with the line at `at`; returns where the line after it begins, but for the LF of a CRLF. */
+  /** Reads a text that begins with the line at `at`; returns where the next unread line begins, but for the LF of a CRLF. */
   private readText(bytes: Uint8Array, at: number, to: number): number {
     const longEnd = to - at > LONG_LINE_BYTES_MIN ? this.longLineEnd(bytes, at, to) : -1
     if (longEnd !== -1) {
@@ -80,9 +81,9 @@ export class SseLines {
     const text = this.decode(bytes, at, end)
     // A code point beyond ASCII has fewer UTF-16 units than bytes, except a lone bad byte, which has as many:
     // where the lengths agree, so do all offsets.
-    if (text.length === end - at && !text.includes('\r')) this.readEvenText(bytes, at, end, text)
-    else this.readUnevenText(bytes, at, end, text)
-    return end
+    return text.length === end - at && !text.includes('\r')
+      ? this.readEvenText(bytes, at, end, text)
+      : this.readUnevenText(bytes, at, end, text)
   }
 
   /** Where the line at `at` ends if it is long; otherwise -1. */
@@ -105,10 +106,10 @@ export class SseLines {
    * Reads a text of lines that end in LF, whose characters have the offsets of their bytes.
    * Here most of the time goes, so the most common line is read in place.
    */
-  private readEvenText(bytes: Uint8Array, from: number, to: number, text: string): void {
+  private readEvenText(bytes: Uint8Array, from: number, to: number, text: string): number {
     const block = this.block
     let at = from
-    while (at < to && !block.closed) {
+    while (at < to && !block.stopped) {
       const first = bytes[at]
       if (first === LF) {
         block.endBlock()
@@ -131,15 +132,16 @@ export class SseLines {
         at = end + 1
       }
     }
+    return at
   }
 
   /** Reads a text with any line ends, whose characters may have other offsets than their bytes. */
-  private readUnevenText(bytes: Uint8Array, from: number, to: number, text: string): void {
+  private readUnevenText(bytes: Uint8Array, from: number, to: number, text: string): number {
     const block = this.block
     const isEven = text.length === to - from
     let at = from
     let charAt = 0
-    while (at < to && !block.closed) {
+    while (at < to && !block.stopped) {
       const charEnd = charLineEnd(text, charAt)
       const end = isEven ? at + charEnd - charAt : lineEnd(bytes, at)
       if (end === at) block.endBlock()
@@ -148,6 +150,7 @@ export class SseLines {
       charAt = charEnd + (next - end)
       at = next
     }
+    return at
   }
 }
 
