@@ -64,6 +64,11 @@ export interface HubOptions {
    * @defaultValue 1,000
    */
   readonly operatorRequestsPerS?: number
+  /**
+   * How old an agent's key may get before the agent is told to replace it, ms, from an hour (R-67).
+   * @defaultValue no age: keys are replaced when an operator asks for it
+   */
+  readonly agentKeyAgeMsMax?: number
   /** @defaultValue nothing is logged */
   readonly logger?: Logger
   /**
@@ -102,7 +107,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
   const polls = createWakePolls({ clock, holdMs: settings.wakeHoldMs, memories, changes })
   const rates = createRateLimits(settings)
   const inFlight = createInFlight(clock)
-  const agents = createAgents(store, clock)
+  const agents = createAgents(store, clock, settings.agentKeyAgeMsMax)
   const enrollmentKeys = createEnrollmentKeys(store, clock, agents)
   const service = createControlService({ store, clock, hubBoot: randomUUID(), memories, changes })
   const waits = createControlWaits({ clock, changes, memories, read: (id) => service.control(id) })
@@ -129,6 +134,11 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     routes: [events, createSyncRoute(parts), createWakeRoute(parts), ...createAgentRoutes(parts)],
     serviceMs: () => store.serviceMs(),
     onSeen: (agentId) => rememberSeen(memories.of(agentId), clock),
+    onKeyReplaced(agentId) {
+      // Whoever opened these may have had the old key from somewhere else.
+      registry.get(agentId)?.end()
+      polls.end(agentId, { kind: 'wake', wake: true })
+    },
   })
   const operatorApp = await createOperatorApp(parts)
   const expiry = await startExpiryLoop({
@@ -170,6 +180,7 @@ interface Settings {
   readonly wakeHoldMs: number
   readonly agentRequestsPerS: number
   readonly operatorRequestsPerS: number
+  readonly agentKeyAgeMsMax: number
   readonly logger: Logger
   readonly basePath: string
 }
@@ -252,6 +263,7 @@ function checkedSettings(options: HubOptions): Settings {
     wakeHoldMs = limits.WAKE_HOLD_MS_MAX,
     agentRequestsPerS = limits.AGENT_REQUESTS_PER_S,
     operatorRequestsPerS = limits.OPERATOR_REQUESTS_PER_S,
+    agentKeyAgeMsMax = Infinity,
     basePath = '',
     clock = systemClock,
     random = systemRandom,
@@ -262,10 +274,13 @@ function checkedSettings(options: HubOptions): Settings {
   assertWithin('wakeHoldMs', wakeHoldMs, limits.WAKE_HOLD_MS_MIN, limits.WAKE_HOLD_MS_MAX)
   assertWithin('agentRequestsPerS', agentRequestsPerS, 1, limits.REQUESTS_PER_S_MAX)
   assertWithin('operatorRequestsPerS', operatorRequestsPerS, 1, limits.REQUESTS_PER_S_MAX)
+  if (agentKeyAgeMsMax < limits.AGENT_KEY_AGE_MS_MIN) {
+    throw new RangeError(`agentKeyAgeMsMax must be at least ${limits.AGENT_KEY_AGE_MS_MIN} ms, an hour.`)
+  }
   if (basePath !== '' && !/^(?:\/[A-Za-z0-9._~-]+)+$/.test(basePath)) {
     throw new RangeError('basePath must be empty or like "/downlink", without a slash at its end.')
   }
-  const rates = { agentRequestsPerS, operatorRequestsPerS }
+  const rates = { agentRequestsPerS, operatorRequestsPerS, agentKeyAgeMsMax }
   return { store, clock, random, heartbeatMs, wakeHoldMs, ...rates, logger, basePath }
 }
 

@@ -184,6 +184,8 @@ export const MAILBOX_INPUT_BYTES_MAX = 1_048_576
 export const FINISHED_TASKS_MAX = 32
 /** Earlier boots that a mailbox remembers, to tell a delayed request and a clone from a new start (R-52). */
 export const MAILBOX_BOOTS_MAX = 8
+/** Silence after which the newest start of an agent counts as gone, so that an older one that still lives may go on, ms: three syncs at the slowest pace of the hub. */
+export const BOOT_GONE_MS = 180_000
 /** Bytes queued on a stream whose reader does not keep up; past it whole frames collapse into one `sync`. */
 export const STREAM_QUEUE_BYTES_MAX = 262_144
 /** Time a stream's reader may stand still with a full queue before it is cut, ms. */
@@ -285,6 +287,8 @@ export const ENROLLMENT_REPEAT_MS = 600_000
 export const ENROLLMENT_RECENT_MAX = 256
 /** Keys of one agent that are remembered, retired ones included, so that they are told why they no longer work. */
 export const AGENT_KEYS_MAX = 8
+/** Least age, ms, at which a hub may have its agents' keys replaced: each replacement costs a commit and a reconnect. */
+export const AGENT_KEY_AGE_MS_MIN = 3_600_000
 /** Characters of an operator's name. */
 export const OPERATOR_NAME_CHARS_MAX = 64
 /** Wait before a task's end that the journal could not take is offered to it again, ms. */

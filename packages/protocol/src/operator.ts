@@ -80,6 +80,10 @@ export interface AgentRecord {
   readonly acknowledges?: boolean
   /** ISO 8601, by the hub's wall clock. */
   readonly lastSeenAt?: string
+  /** ISO 8601, by the hub's wall clock: since when its key exists. */
+  readonly keyCreatedAt?: string
+  /** An operator asked for another key, and the agent does not use one yet. */
+  readonly keyRotation?: 'asked'
   readonly openControls: number
   readonly taskCount: number
 }

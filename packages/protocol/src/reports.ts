@@ -120,6 +120,8 @@ export interface SyncReply {
   readonly acked: readonly string[]
   /** When the hub would like the next sync, ms; absent from a server that knows only the original wire. */
   readonly nextSyncMs?: number
+  /** The hub wants another key in use: `register` brings it (R-67). */
+  readonly rotateKey?: true
 }
 
 /** A sync request from untrusted JSON; undefined only if `agentId` is missing. What it does not know or cannot read it leaves out (R-14). */
@@ -166,6 +168,7 @@ export function parseSyncReply(value: Json): SyncReply {
     acked: arrayField(object, 'acked', 2 * limits.REPORTS_PER_SYNC_MAX).flatMap((id) =>
       isControlId(id) ? [id] : [],
     ),
+    ...(field(object, 'rotateKey') === true ? { rotateKey: true } : {}),
     ...(nextSyncMs === undefined
       ? {}
       : { nextSyncMs: Math.min(limits.NEXT_SYNC_MS_MAX, Math.max(limits.NEXT_SYNC_MS_MIN, nextSyncMs)) }),

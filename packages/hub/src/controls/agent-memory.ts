@@ -45,6 +45,8 @@ export interface AgentMemory {
   /** What the agent was last told, so what may be expected of it, ms. */
   expectedSyncMs: number
   clonedAtMonotonicMs?: number
+  /** When the newest boot last synced, on the monotonic clock. */
+  newestBootSeenMs?: number
   /** When a stream or poll of an original last took the place of another, oldest first, on the monotonic clock. */
   displacedAtMs: readonly number[]
   /** The version of the mailbox that the last sync reply showed; unknown until one was sent. */

@@ -96,7 +96,7 @@ export class MailboxDraft {
     entry: ControlEntry,
     outcome: ControlState,
     stamps: Partial<Record<StampName, Stamp>> = {},
-    extra: Pick<ControlEntry, 'unconfirmed'> = {},
+    extra: Pick<ControlEntry, 'unconfirmed' | 'mayHaveApplied'> = {},
   ): void {
     const unknowable = outcome.state === 'superseded' || outcome.state === 'expired'
     const settled: ControlEntry = this.withWrittenStamp({

@@ -14,6 +14,7 @@ import {
 } from '@downlink/protocol'
 import { MailboxDraft, type Decision, type DecisionTime, type WriteLog } from './draft.ts'
 import { observeOriginal, originalHandOut } from './lifecycle-original.ts'
+import { isClosedByRevocation } from './lifecycle-revoked.ts'
 import { observeTasks } from './lifecycle-tasks.ts'
 import { controlsToHandOut, expireInto, sameLane } from './lifecycle.ts'
 import { findControl, type ControlEntry, type Mailbox, type TaskEntry } from './mailbox.ts'
@@ -21,6 +22,8 @@ import { findControl, type ControlEntry, type Mailbox, type TaskEntry } from './
 /** When a sync began, beside the time of deciding: only what was written before it can show in it. */
 export interface SyncTime extends DecisionTime {
   readonly beganServiceMs: number
+  /** The newest boot has shown no life for `BOOT_GONE_MS`: whichever comes now takes its place (R-52). */
+  readonly isNewestBootGone?: boolean
 }
 
 /** What the agent is told, once the decision is committed. */
@@ -41,7 +44,8 @@ export function decideSync(
   written: WriteLog,
 ): SyncDecision {
   const { boot } = request
-  if (boot !== undefined && before.earlierBoots.includes(boot.bootNonce)) {
+  const isEarlier = boot !== undefined && before.earlierBoots.includes(boot.bootNonce)
+  if (isEarlier && time.isNewestBootGone !== true) {
     return { mailbox: before, history: [], clone: true }
   }
   const draft = new MailboxDraft(before, time, written)
@@ -71,12 +75,11 @@ export function decideSync(
 function takeInIdentity(draft: MailboxDraft, request: SyncRequest, acknowledges: boolean): void {
   const { mailbox } = draft
   if (mailbox.acknowledges !== acknowledges) draft.set({ acknowledges })
-  if (request.boot !== undefined && mailbox.boot?.bootNonce !== request.boot.bootNonce) {
-    const earlier = mailbox.boot === undefined ? [] : [mailbox.boot.bootNonce]
-    draft.set({
-      boot: request.boot,
-      earlierBoots: [...mailbox.earlierBoots, ...earlier].slice(-limits.MAILBOX_BOOTS_MAX),
-    })
+  const { boot } = request
+  if (boot !== undefined && mailbox.boot?.bootNonce !== boot.bootNonce) {
+    const earlier = mailbox.earlierBoots.filter((nonce) => nonce !== boot.bootNonce)
+    if (mailbox.boot !== undefined) earlier.push(mailbox.boot.bootNonce)
+    draft.set({ boot, earlierBoots: earlier.slice(-limits.MAILBOX_BOOTS_MAX) })
   }
   if (request.journalId === undefined || request.journalId === mailbox.journalId) return
   if (mailbox.journalId !== undefined) loseJournal(draft)
@@ -191,7 +194,8 @@ function takeInStale(
 }
 
 function isNoLongerHandedOut(entry: ControlEntry): boolean {
-  return entry.outcome.state === 'superseded' || entry.outcome.state === 'expired'
+  const { state } = entry.outcome
+  return state === 'superseded' || state === 'expired' || isClosedByRevocation(entry)
 }
 
 function takeInDecision(draft: MailboxDraft, decision: DecisionReport): void {

@@ -1,5 +1,6 @@
 /** Carries out decisions about mailboxes: reads the time, commits, and only then tells anybody. */
 import {
+  limits,
   type Clock,
   type ControlRecord,
   type ControlRequest,
@@ -10,7 +11,7 @@ import {
 import { traceControl } from '../control-trace.ts'
 import { HubError } from '../hub-error.ts'
 import type { Store } from '../store/store.ts'
-import { forgetWrites, rememberSync, type AgentMemories } from './agent-memory.ts'
+import { forgetWrites, rememberSync, type AgentMemories, type AgentMemory } from './agent-memory.ts'
 import {
   checkControlRequest,
   checkTaskRequest,
@@ -23,6 +24,7 @@ import {
 } from './control-request.ts'
 import type { Decision, DecisionTime } from './draft.ts'
 import { decideLocally, type LocalDecision } from './lifecycle-local.ts'
+import { closeControls } from './lifecycle-revoked.ts'
 import { decideSync, type SyncAnswer } from './lifecycle-sync.ts'
 import { createControl, createTask, expireControls } from './lifecycle.ts'
 import type { MailboxChanges } from './mailbox-changes.ts'
@@ -68,6 +70,8 @@ export interface ControlService {
   sync(agentId: string, request: SyncRequest, beganServiceMs: number): Promise<SyncedAnswer | 'clone'>
   /** Settles what has outlived its time to live. */
   expire(agentId: string): Promise<void>
+  /** Settles everything that is open: the agent was revoked. */
+  closeControls(agentId: string): Promise<void>
   /** Takes in that an original's own user decided about a task: closes what that overruled, and keeps it for the record. */
   recordLocalDecision(agentId: string, decision: LocalDecision): Promise<void>
   /** The committed mailbox; empty if nothing ever happened. */
@@ -93,9 +97,11 @@ interface Committed<R> {
 
 class StoredControlService implements ControlService {
   readonly #options: ControlServiceOptions
+  readonly #beganMs: number
 
   constructor(options: ControlServiceOptions) {
     this.#options = options
+    this.#beganMs = options.clock.monotonicMs()
   }
 
   async createControl(agentId: string, request: ControlRequest, asker: Asker): Promise<Made<ControlRecord>> {
@@ -157,7 +163,8 @@ class StoredControlService implements ControlService {
     const { result, mailbox, isChanged } = await this.#change<SyncAnswer | 'clone'>(
       agentId,
       (before, time) => {
-        const decision = decideSync(before, request, { ...time, beganServiceMs }, memory.writes)
+        const syncTime = { ...time, beganServiceMs, isNewestBootGone: this.#isNewestBootGone(memory) }
+        const decision = decideSync(before, request, syncTime, memory.writes)
         if ('clone' in decision) return { ...decision, result: 'clone' }
         // A sync that changes nothing is answered from committed state, while a newer decision may be on its way to
         // the disk that took these controls for never written: what that has settled stays here.
@@ -181,6 +188,7 @@ class StoredControlService implements ControlService {
       memory.clonedAtMonotonicMs = this.#options.clock.monotonicMs()
       return 'clone'
     }
+    if (request.boot !== undefined) memory.newestBootSeenMs = this.#options.clock.monotonicMs()
     rememberSync(memory, request, this.#options.clock.wallMs())
     const fitted = fitAnswer(result, request.journalId !== undefined)
     const newest = memory.decided
@@ -201,6 +209,13 @@ class StoredControlService implements ControlService {
   async expire(agentId: string): Promise<void> {
     await this.#change(agentId, (mailbox, time) => ({
       ...expireControls(mailbox, time, this.#writes(agentId)),
+      result: undefined,
+    }))
+  }
+
+  async closeControls(agentId: string): Promise<void> {
+    await this.#change(agentId, (mailbox, time) => ({
+      ...closeControls(mailbox, time, this.#writes(agentId)),
       result: undefined,
     }))
   }
@@ -234,6 +249,10 @@ class StoredControlService implements ControlService {
       writes.set(controlId, { ...first, lastServiceMs: serviceMs })
       traceControl('written', controlId)
     }
+  }
+
+  #isNewestBootGone({ newestBootSeenMs = this.#beganMs }: AgentMemory): boolean {
+    return this.#options.clock.monotonicMs() - newestBootSeenMs > limits.BOOT_GONE_MS
   }
 
   #writes(agentId: string): ReturnType<AgentMemories['of']>['writes'] {

@@ -3,6 +3,7 @@ import { controlToJson, limits, parseSyncRequest, type Clock } from '@downlink/p
 import { hasRunningTasks, isWatched, rememberReplied, type AgentMemories } from '../controls/agent-memory.ts'
 import { nextSyncMs } from '../controls/pace.ts'
 import type { ControlService } from '../controls/service.ts'
+import type { Agents } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
 import type { AgentCall, AgentRoute } from '../http/agent-api.ts'
 import { replyJson } from '../http/json-reply.ts'
@@ -18,13 +19,14 @@ export interface SyncRouteOptions {
   readonly memories: AgentMemories
   readonly registry: SessionRegistry
   readonly polls: WakePolls
+  readonly agents: Agents
 }
 
 /** The route. A change that is made meanwhile reaches the agent by its stream, or else with its next sync. */
 export function createSyncRoute(options: SyncRouteOptions): AgentRoute {
-  const { clock, service, memories, registry, polls } = options
+  const { clock, service, memories, registry, polls, agents } = options
 
-  async function handle({ agent, request, response, beganServiceMs }: AgentCall): Promise<void> {
+  async function handle({ agent, keyId, request, response, beganServiceMs }: AgentCall): Promise<void> {
     const { agentId } = agent
     const sync = parseSyncRequest(await readJsonObject(request, limits.AGENT_BODY_BYTES_MAX))
     if (sync === undefined) throw new HubError('bad_request', 'The sync has no agentId. Add it.')
@@ -46,6 +48,7 @@ export function createSyncRoute(options: SyncRouteOptions): AgentRoute {
       watching,
       acked: answer.acked,
       nextSyncMs: memory.expectedSyncMs,
+      ...(agents.isRotationWanted(agent, keyId) ? { rotateKey: true } : {}),
     })
     if (isSent) {
       rememberReplied(memory, answer.version)

@@ -22,15 +22,18 @@ import {
 import type { ControlService } from '../controls/service.ts'
 import type { SessionRegistry } from '../delivery/session-registry.ts'
 import type { WakePolls } from '../delivery/wake-polls.ts'
+import { hashTaken } from '../delivery/events-route.ts'
 import { agentMismatch } from '../delivery/sync-route.ts'
 import { HubError } from '../hub-error.ts'
 import type { AgentCall, AgentRoute, PublicRoute } from '../http/agent-api.ts'
 import { replyJson } from '../http/json-reply.ts'
 import { readJsonObject } from '../http/json-request.ts'
+import type { Agents } from './agents.ts'
 import type { EnrollmentKeys } from './enrollment-keys.ts'
 
 /** What the routes need of the hub. */
 export interface AgentRoutesOptions {
+  readonly agents: Agents
   readonly enrollmentKeys: EnrollmentKeys
   readonly memories: AgentMemories
   readonly service: ControlService
@@ -79,12 +82,25 @@ async function exchange(
   await replyJson(response, 200, { apiKey, userId: USER_ID, agentId })
 }
 
-async function register({ memories }: AgentRoutesOptions, call: AgentCall): Promise<void> {
+async function register({ memories, agents, service }: AgentRoutesOptions, call: AgentCall): Promise<void> {
   const body = await bodyOfAgent(call)
-  const memory = memories.of(call.agent.agentId)
+  const { agentId } = call.agent
+  const { earlierBoots } = await service.mailbox(agentId)
+  // An older boot would take the key away from the newer one.
+  if (earlierBoots.includes(stringField(body, 'bootNonce', limits.ID_CHARS_MAX) ?? ''))
+    throw hashTaken(agentId)
+  const memory = memories.of(agentId)
   const identity: AgentIdentity = textsOf(body, ['name', 'version', 'os', 'arch'])
   memory.identity = { ...memory.identity, ...identity }
-  await replyJson(call.response, 200, { success: true, user: {}, features: {} })
+  const successor = agents.isRotationWanted(call.agent, call.keyId)
+    ? await agents.issueKey(agentId)
+    : undefined
+  await replyJson(call.response, 200, {
+    success: true,
+    user: {},
+    features: {},
+    ...(successor === undefined ? {} : { agentKey: successor.token }),
+  })
 }
 
 async function deregister({ memories, registry, polls }: AgentRoutesOptions, call: AgentCall): Promise<void> {

@@ -1,20 +1,9 @@
 /** The agents that have a credential: who they are, which keys they hold, whether they were revoked. */
-import { limits, parseToken, type Clock, type TokenParts } from '@downlink/protocol'
+import { parseToken, type Clock, type TokenParts } from '@downlink/protocol'
 import { HubError } from '../hub-error.ts'
-import type { PageRequest, Store } from '../store/store.ts'
+import type { HistoryEntry, PageRequest, Store } from '../store/store.ts'
+import { keysEnrolled, keysIssued, keysUsed, type AgentKey } from './agent-keys.ts'
 import { isSecret, mintToken, type MintedToken } from './secrets.ts'
-
-/** A key of an agent. */
-export interface AgentKey {
-  readonly keyId: string
-  /** SHA-256 of the secret, hex. */
-  readonly hash: string
-  /** `pending`: issued, not used yet, while the one before it is still valid (R-64). */
-  readonly state: 'current' | 'pending' | 'retired'
-  readonly createdMs: number
-  /** The exchange that made it, so that a repeated one can take its place (R-63). */
-  readonly exchange?: string
-}
 
 /** An agent as it is stored. */
 export interface AgentDocument {
@@ -26,6 +15,17 @@ export interface AgentDocument {
   readonly createdMs: number
   /** A tombstone: the one reason to tell an agent that it was revoked (R-62). */
   readonly revoked?: { readonly atMs: number; readonly by: string }
+  /** An operator wants another key in use; over once one is (R-64). */
+  readonly rotation?: { readonly atMs: number; readonly by: string }
+}
+
+/** Who a bearer token is from. */
+export interface AuthenticAgent {
+  readonly agent: AgentDocument
+  /** Of the key that was sent. */
+  readonly keyId: string
+  /** It was used for the first time just now, so that all others are retired, and what was opened with them must end. */
+  readonly isFirstUse: boolean
 }
 
 /** A credential to make. */
@@ -47,18 +47,24 @@ export interface Agents {
   read(agentId: string): Promise<AgentDocument | undefined>
   list(page: PageRequest<string>): Promise<readonly AgentDocument[]>
   /**
-   * The agent that a bearer token belongs to.
+   * The agent that a bearer token belongs to; a new key's first use is on disk then (R-64).
    * @throws HubError `unauthorized`, `key_retired`, or `agent_revoked` for a stored tombstone only (R-62).
    */
-  authenticate(token: string | undefined): Promise<AgentDocument>
+  authenticate(token: string | undefined): Promise<AuthenticAgent>
   /** Makes a key. @throws HubError `agent_exists`. */
   mint(credential: NewCredential): Promise<MintedToken>
+  /** Wants the agent's key replaced; undefined if there is no such agent. @throws HubError `revoked`. */
+  askRotation(agentId: string, by: string): Promise<AgentDocument | undefined>
+  /** Whether the agent should replace the key that it uses: somebody wants it, or the key is too old (R-64). */
+  isRotationWanted(agent: AgentDocument, keyId: string): boolean
+  /** Makes the successor of a key, which stays valid until this one is used (R-64). @throws HubError `agent_revoked`. */
+  issueKey(agentId: string): Promise<MintedToken>
   /** Revokes all keys in one commit; false if there is no such agent. */
   revoke(agentId: string, by: string): Promise<boolean>
 }
 
-/** Reads and changes the agents of `store`. */
-export function createAgents(store: Store, clock: Clock): Agents {
+/** Reads and changes the agents of `store`. @param keyAgeMsMax - how old a key may get before it is replaced, ms. */
+export function createAgents(store: Store, clock: Clock, keyAgeMsMax: number = Infinity): Agents {
   return {
     read: (agentId) => store.read<AgentDocument>('agents', agentId),
     async list(page) {
@@ -67,7 +73,17 @@ export function createAgents(store: Store, clock: Clock): Agents {
     async authenticate(token) {
       const parts = token === undefined ? undefined : parseToken('agent', token)
       if (parts === undefined) throw unauthorized()
-      return checkKey(await store.read<AgentDocument>('agents', parts.owner), parts)
+      const { keyId } = parts
+      const agent = checkedAgent(await store.read<AgentDocument>('agents', parts.owner), parts)
+      if (keysUsed(agent.keys, keyId) === agent.keys) return { agent, keyId, isFirstUse: false }
+      const used = await store.update<AgentDocument, AgentDocument>('agents', parts.owner, (before) => {
+        const valid = checkedAgent(before, parts)
+        const document = withUsedKey(valid, keyId)
+        if (document.keys === valid.keys) return { result: valid }
+        const history = [keyHistory('agent.key_rotated', valid.agentId, keyId, clock)]
+        return { document, history, result: document }
+      })
+      return { agent: used, keyId, isFirstUse: true }
     },
     async mint(credential) {
       const minted = mintToken('agent', credential.agentId)
@@ -78,6 +94,34 @@ export function createAgents(store: Store, clock: Clock): Agents {
       })
       if (!isMinted) throw agentExists(credential.agentId)
       return minted
+    },
+    askRotation(agentId, by) {
+      const atMs = clock.wallMs()
+      return store.update<AgentDocument, AgentDocument | undefined>('agents', agentId, (before) => {
+        if (before === undefined) return { result: undefined }
+        assertNotRevoked(before)
+        if (before.rotation !== undefined) return { result: before }
+        const document = { ...before, rotation: { atMs, by } }
+        const history = [{ agentId, atMs, kind: 'agent.rotation_asked', data: { by } }]
+        return { document, history, result: document }
+      })
+    },
+    isRotationWanted(agent, keyId) {
+      const key = agent.keys.find((other) => other.keyId === keyId)
+      if (key?.state !== 'current') return false
+      return agent.rotation !== undefined || clock.wallMs() - key.createdMs > keyAgeMsMax
+    },
+    async issueKey(agentId) {
+      const { token, keyId, hash } = mintToken('agent', agentId)
+      const createdMs = clock.wallMs()
+      await store.update<AgentDocument, void>('agents', agentId, (before) => {
+        if (before === undefined) throw unauthorized()
+        if (before.revoked !== undefined) throw agentRevoked(agentId)
+        const document = { ...before, keys: keysIssued(before.keys, { keyId, hash, createdMs }) }
+        const history = [keyHistory('agent.key_issued', agentId, keyId, clock)]
+        return { document, history, result: undefined }
+      })
+      return { token, keyId, hash }
     },
     revoke(agentId, by) {
       const atMs = clock.wallMs()
@@ -117,29 +161,28 @@ export function agentExists(agentId: string): HubError {
   )
 }
 
+/** @throws HubError `revoked`: nothing would ever take what is sent to it. */
+export function assertNotRevoked(agent: AgentDocument): void {
+  if (agent.revoked === undefined) return
+  throw new HubError(
+    'revoked',
+    `Agent ${agent.agentId} was revoked and takes nothing any more. Enroll it again first.`,
+  )
+}
+
 function withKey(
   before: AgentDocument | undefined,
   credential: NewCredential,
-  minted: MintedToken,
+  { keyId, hash }: MintedToken,
   createdMs: number,
 ): AgentDocument | undefined {
   if (!mayEnroll(before, credential)) return undefined
   const { agentId, labels, hostname, platform, exchange } = credential
-  const key: AgentKey = {
-    keyId: minted.keyId,
-    hash: minted.hash,
-    state: 'current',
-    createdMs,
-    ...(exchange === undefined ? {} : { exchange }),
-  }
   // A revoked agent that is enrolled again starts over; its old keys become unknown.
   const earlier = before === undefined || before.revoked !== undefined ? [] : before.keys
-  const retired = earlier
-    .filter((other) => exchange === undefined || other.exchange !== exchange)
-    .map((other): AgentKey => ({ ...other, state: 'retired' }))
   return {
     agentId,
-    keys: [...retired, key].slice(-limits.AGENT_KEYS_MAX),
+    keys: keysEnrolled(earlier, { keyId, hash, createdMs, ...(exchange === undefined ? {} : { exchange }) }),
     labels,
     ...(hostname === undefined ? {} : { hostname }),
     ...(platform === undefined ? {} : { platform }),
@@ -147,12 +190,21 @@ function withKey(
   }
 }
 
-function checkKey(agent: AgentDocument | undefined, parts: TokenParts): AgentDocument {
+function withUsedKey(before: AgentDocument, keyId: string): AgentDocument {
+  const { rotation: _, ...agent } = before
+  return { ...agent, keys: keysUsed(agent.keys, keyId) }
+}
+
+function keyHistory(kind: string, agentId: string, keyId: string, clock: Clock): HistoryEntry {
+  return { agentId, atMs: clock.wallMs(), kind, data: { keyId } }
+}
+
+/** The agent, if the token's secret is that of a key of its that is valid. */
+function checkedAgent(agent: AgentDocument | undefined, parts: TokenParts): AgentDocument {
   const key = agent?.keys.find((other) => other.keyId === parts.keyId)
-  if (agent === undefined || key === undefined || !isSecret(parts.secret, key.hash)) throw unauthorized()
-  if (agent.revoked !== undefined) {
-    throw agentRevoked(agent.agentId)
-  }
+  const isRight = isSecret(parts.secret, key?.hash)
+  if (agent === undefined || key === undefined || !isRight) throw unauthorized()
+  if (agent.revoked !== undefined) throw agentRevoked(agent.agentId)
   if (key.state === 'retired') {
     throw new HubError(
       'key_retired',

@@ -109,7 +109,7 @@ export function createEnrollmentKeys(store: Store, clock: Clock, agents: Agents)
       const exchange = exchangeId === undefined ? {} : { exchange: `${parts.keyId}:${exchangeId}` }
       const serviceMs = store.serviceMs()
       const consume = (key: EnrollmentKeyDocument | undefined): Consumed =>
-        key !== undefined && isSecret(parts.secret, key.hash) ? consumed(key, request, serviceMs) : 'invalid'
+        isSecret(parts.secret, key?.hash) && key !== undefined ? consumed(key, request, serviceMs) : 'invalid'
 
       // Asked first, so that a refusal for the agent's sake does not burn a use.
       const before = await store.read<EnrollmentKeyDocument>('enrollment-keys', parts.keyId)

@@ -19,9 +19,16 @@ export function mintToken(kind: TokenKind, owner: string): MintedToken {
   return { token: formatToken({ kind, owner, keyId, secret }), keyId, hash: hashOf(secret) }
 }
 
-/** Whether `secret` is the one with this hash, in a time that does not tell how much of it is right. */
-export function isSecret(secret: string, hash: string): boolean {
-  return timingSafeEqual(Buffer.from(hashOf(secret), 'hex'), Buffer.from(hash, 'hex'))
+/** Of no secret: what one of an unknown key is compared with. */
+const NO_HASH = '0'.repeat(64)
+
+/**
+ * Whether `secret` is the one with this hash, in a time that tells neither how much of it is right nor, when there is
+ * no hash because the key is not known, that.
+ */
+export function isSecret(secret: string, hash: string | undefined): boolean {
+  const isEqual = timingSafeEqual(Buffer.from(hashOf(secret), 'hex'), Buffer.from(hash ?? NO_HASH, 'hex'))
+  return isEqual && hash !== undefined
 }
 
 // The secrets have 256 random bits, so a fast hash gives nothing away; a slow one would only slow every request.

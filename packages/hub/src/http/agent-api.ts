@@ -14,6 +14,8 @@ export const AGENT_API_PREFIX = '/api/internal/agent/'
 /** A request of an authenticated agent. */
 export interface AgentCall {
   readonly agent: AgentDocument
+  /** Of the key that it sent. */
+  readonly keyId: string
   readonly request: IncomingMessage
   readonly response: ServerResponse
   /** When its headers arrived, on the store's service time. */
@@ -45,6 +47,8 @@ export interface AgentApiOptions {
   readonly serviceMs: () => number
   /** Called for every authenticated request, before its route. */
   readonly onSeen: (agentId: string) => void
+  /** Called when a new key of an agent was used for the first time, before its route. */
+  readonly onKeyReplaced: (agentId: string) => void
 }
 
 /** Answers one request whose path begins with {@link AGENT_API_PREFIX}. */
@@ -52,16 +56,18 @@ export type AgentApi = (request: IncomingMessage, response: ServerResponse, path
 
 /** Builds the table. */
 export function createAgentApi(options: AgentApiOptions): AgentApi {
-  const { routes, agents, logger, rates, memories, serviceMs, onSeen } = options
+  const { routes, agents, logger, rates, memories, serviceMs, onSeen, onKeyReplaced } = options
 
   async function answer(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
     const beganServiceMs = serviceMs()
     const route = findRoute(routes, request.method ?? '', path, response)
     if ('handlePublic' in route) return route.handlePublic(request, response)
-    const agent = await agents.authenticate(bearerToken(request.headers.authorization))
+    const token = bearerToken(request.headers.authorization)
+    const { agent, keyId, isFirstUse } = await agents.authenticate(token)
+    if (isFirstUse) onKeyReplaced(agent.agentId)
     onSeen(agent.agentId)
     rates.countAgent(memories.of(agent.agentId))
-    return route.handle({ agent, request, response, beganServiceMs })
+    return route.handle({ agent, keyId, request, response, beganServiceMs })
   }
 
   return (request, response, path) => {

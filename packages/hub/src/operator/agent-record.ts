@@ -6,8 +6,8 @@ import type { AgentDocument } from '../enrollment/agents.ts'
 
 /** A sync may be late by its own pace, and by this, ms, before its agent is. */
 const GRACE_MS = 5_000
-/** A clone that shows no life for this time, ms, is no longer shown. */
-const CLONE_SHOWN_MS = 60_000
+/** A clone that shows no life for this time, ms, is no longer shown: one that is refused asks again about each minute. */
+const CLONE_SHOWN_MS = 150_000
 
 /** What of an agent's is open now. */
 export interface AgentLink {
@@ -40,11 +40,20 @@ export function agentRecord(
     ...(memory?.lastSeenWallMs === undefined
       ? {}
       : { lastSeenAt: new Date(memory.lastSeenWallMs).toISOString() }),
+    ...keyOf(agent),
     openControls: mailbox?.open.length ?? 0,
     taskCount: new Set([
       ...(mailbox?.tasks ?? []).map((task) => task.taskId),
       ...(memory?.tasks.keys() ?? []),
     ]).size,
+  }
+}
+
+function keyOf({ keys, rotation }: AgentDocument): Pick<AgentRecord, 'keyCreatedAt' | 'keyRotation'> {
+  const current = keys.find((key) => key.state === 'current')
+  return {
+    ...(current === undefined ? {} : { keyCreatedAt: new Date(current.createdMs).toISOString() }),
+    ...(rotation === undefined ? {} : { keyRotation: 'asked' as const }),
   }
 }
 

@@ -27,7 +27,7 @@ interface AgentsQuery {
 
 /** Adds the routes. */
 export function addAgentsRoutes(routes: OperatorRoutes): void {
-  const { app, needs, operatorOf, findAgent, watchAgent, agents, registry, polls } = routes
+  const { app, needs, operatorOf, findAgent, watchAgent, agents, registry, polls, service } = routes
 
   app.get<{ Querystring: AgentsQuery }>(
     '/api/v1/agents',
@@ -63,6 +63,20 @@ export function addAgentsRoutes(routes: OperatorRoutes): void {
       return { nudged: session !== undefined || isPolling }
     },
   )
+  app.post<OfAgent>(
+    '/api/v1/agents/:agentId/rotate-key',
+    {
+      onRequest: needs('admin'),
+      schema: { params: agentParams, response: { 200: agentReply, ...errorReplies } },
+    },
+    async (request) => {
+      const agent = await agents.askRotation(request.params.agentId, operatorOf(request).name)
+      if (agent === undefined) throw agentNotFound(request.params.agentId, 'no key was replaced')
+      registry.get(agent.agentId)?.sendSync('rotate-key')
+      polls.nudge(agent.agentId)
+      return recordOf(routes, agent)
+    },
+  )
   app.delete<OfAgent>(
     '/api/v1/agents/:agentId',
     {
@@ -73,16 +87,18 @@ export function addAgentsRoutes(routes: OperatorRoutes): void {
       const operator = operatorOf(request)
       const { agentId } = request.params
       if (!(await agents.revoke(agentId, operator.name))) {
-        throw new HubError(
-          'agent_not_found',
-          `There is no agent ${agentId}, so nothing was revoked. Check the id.`,
-        )
+        throw agentNotFound(agentId, 'nothing was revoked')
       }
       registry.get(agentId)?.end()
       polls.end(agentId, { kind: 'refused', error: agentRevoked(agentId) })
+      await service.closeControls(agentId)
       return reply.code(204).send()
     },
   )
+}
+
+function agentNotFound(agentId: string, consequence: string): HubError {
+  return new HubError('agent_not_found', `There is no agent ${agentId}, so ${consequence}. Check the id.`)
 }
 
 /** Filtering looks at a bounded number of agents, then returns what it has found so far, with a cursor. */

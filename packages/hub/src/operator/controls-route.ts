@@ -5,7 +5,7 @@ import type { Asker } from '../controls/control-request.ts'
 import type { Until } from '../controls/control-waits.ts'
 import { controlsOf } from '../controls/read-control.ts'
 import { traceControl } from '../control-trace.ts'
-import type { AgentDocument } from '../enrollment/agents.ts'
+import { assertNotRevoked } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
 import { pageLimit, waitMs } from './operator-query.ts'
@@ -92,15 +92,6 @@ export function askerOf(request: FastifyRequest, operator: Operator): Asker {
   return { operator: operator.name, ...(typeof key === 'string' ? { idempotencyKey: key } : {}) }
 }
 
-/** @throws HubError `revoked`: nothing would ever take what is sent to it. */
-export function assertNotRevoked(agent: AgentDocument): void {
-  if (agent.revoked === undefined) return
-  throw new HubError(
-    'revoked',
-    `Agent ${agent.agentId} was revoked and takes nothing any more. Enroll it again first.`,
-  )
-}
-
 async function createControl(
   routes: OperatorRoutes,
   request: FastifyRequest<OfAgent & Waiting & { Body: ControlRequest }>,
@@ -119,6 +110,8 @@ async function createControl(
     request.body,
     askerOf(request, operator),
   )
+  // The revocation closed what was open; what came between its two commits is closed here.
+  if ((await findAgent(agent.agentId)).revoked !== undefined) await service.closeControls(agent.agentId)
   reply.raw.once('finish', () => traceControl('replied', record.controlId))
   void reply.code(isReplay ? 200 : 201)
   if (slot === undefined || timeoutMs === undefined) return record

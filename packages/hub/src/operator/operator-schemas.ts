@@ -137,6 +137,8 @@ export const agentReply: TSchema = Type.Object({
   arch: Type.Optional(Type.String()),
   acknowledges: Type.Optional(Type.Boolean()),
   lastSeenAt: Type.Optional(Type.String()),
+  keyCreatedAt: Type.Optional(Type.String()),
+  keyRotation: Type.Optional(Type.String()),
   openControls: Type.Integer(),
   taskCount: Type.Integer(),
 })

@@ -63,7 +63,8 @@ export async function authenticateOperator(
   const token = bearerToken(authorization)
   const parts = token === undefined ? undefined : parseToken('operator', token)
   const document = parts && (await store.read<OperatorTokenDocument>('operator-tokens', parts.keyId))
-  if (parts === undefined || document === undefined || !isSecret(parts.secret, document.hash)) {
+  const isRight = isSecret(parts?.secret ?? '', document?.hash)
+  if (document === undefined || !isRight) {
     throw new HubError(
       'unauthorized',
       'No valid operator token was sent. Send one as "Authorization: Bearer …".',

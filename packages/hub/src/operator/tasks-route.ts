@@ -1,8 +1,9 @@
 /** /api/v1/agents/:agentId/tasks: starting and listing tasks, and the last lines of their output. */
 import { isTerminalStatus, type TaskRecord, type TaskRequest } from '@downlink/protocol'
 import { taskRecords } from '../controls/task-records.ts'
+import { assertNotRevoked } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
-import { assertNotRevoked, askerOf } from './controls-route.ts'
+import { askerOf } from './controls-route.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
 import { lineNumber } from './operator-query.ts'
 import {

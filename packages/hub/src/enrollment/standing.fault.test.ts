@@ -1,0 +1,162 @@
+/** Keys and standing at the hub over real sockets: rotation, revocation, copies of one identity. */
+import { limits } from '@downlink/protocol'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { createTestClock, type TestClock } from '../../../testkit/src/test-clock.ts'
+import { boot, ours, startHub, type AgentFixture, type HubFixture } from '../../test/hub-fixture.ts'
+
+const pause = { action: 'pause', taskId: 't1' }
+
+let clock: TestClock
+let hub: HubFixture
+let agent: AgentFixture
+beforeEach(async () => {
+  clock = createTestClock()
+  hub = await startHub({ clock, hub: { agentKeyAgeMsMax: 86_400_000 } })
+  agent = await hub.enroll('a1')
+})
+afterEach(() => hub[Symbol.asyncDispose]())
+
+async function record(): Promise<Record<string, unknown>> {
+  return (await hub.operator('GET', '/api/v1/agents/a1')).body as Record<string, unknown>
+}
+
+/** Asks as the agent does for the key that follows its own. */
+async function register(who: AgentFixture, more: object = {}): Promise<string | undefined> {
+  const { body } = await who.call('POST', 'register', { agentId: 'a1', ...more } as never)
+  return body.agentKey as string | undefined
+}
+
+describe('given an operator who wants another key', () => {
+  test('when the agent asks for it > both are valid until the new one is used, and then only that', async () => {
+    expect(await register(agent), 'no key is made that nobody wants').toBeUndefined()
+    const asked = await hub.operator('POST', '/api/v1/agents/a1/rotate-key')
+    expect([asked.status, asked.body.keyRotation]).toEqual([200, 'asked'])
+    expect((await agent.sync(ours(1))).body.rotateKey).toBe(true)
+    const next = hub.agent('a1', (await register(agent)) ?? '')
+    expect((await agent.sync(ours(2))).body.rotateKey, 'it is wanted until it is used').toBe(true)
+    await using stream = await agent.openStream(boot('boot-1', 3))
+    await stream.until(/connected/)
+    const first = await next.sync(ours(4))
+    expect([first.status, first.body.rotateKey]).toEqual([200, undefined])
+    await stream.ended
+    const old = await agent.sync(ours(5))
+    expect([old.status, old.body.error]).toEqual([401, 'key_retired'])
+    expect((await record()).keyRotation).toBeUndefined()
+    expect(await register(next)).toBeUndefined()
+  })
+
+  test('when the replies are lost > each asking brings another key, and any of them will do', async () => {
+    await hub.operator('POST', '/api/v1/agents/a1/rotate-key')
+    const [first, second] = [(await register(agent)) ?? '', (await register(agent)) ?? '']
+    expect((await agent.sync()).status, 'the old key is valid until another was used').toBe(200)
+    expect((await hub.agent('a1', first).sync()).status).toBe(200)
+    expect((await hub.agent('a1', second).sync()).body.error).toBe('key_retired')
+    expect((await hub.agent('a1', first).sync()).status).toBe(200)
+  })
+
+  test('when an older boot asks > it gets no key, which would lock out the newer', async () => {
+    await agent.sync(ours(1))
+    await agent.sync({ ...ours(1), bootNonce: 'boot-2' })
+    await hub.operator('POST', '/api/v1/agents/a1/rotate-key')
+    expect(await register(agent, { bootNonce: 'boot-1', connectCounter: 2 })).toBeUndefined()
+    expect(await register(agent, { bootNonce: 'boot-2', connectCounter: 2 })).toMatch(/^dla\./)
+  })
+
+  test('when there is no such agent, or it was revoked > that is said', async () => {
+    const unknown = await hub.operator('POST', '/api/v1/agents/nobody/rotate-key')
+    expect([unknown.status, unknown.body.error]).toEqual([404, 'agent_not_found'])
+    await hub.operator('DELETE', '/api/v1/agents/a1')
+    const revoked = await hub.operator('POST', '/api/v1/agents/a1/rotate-key')
+    expect([revoked.status, revoked.body.error]).toEqual([409, 'revoked'])
+  })
+})
+
+test('given a key that is older than it may get > the agent is told to replace it, once it is', async () => {
+  expect((await agent.sync(ours(1))).body.rotateKey).toBeUndefined()
+  clock.advance(86_400_001)
+  expect((await agent.sync(ours(2))).body.rotateKey).toBe(true)
+  const next = hub.agent('a1', (await register(agent)) ?? '')
+  expect((await next.sync(ours(3))).body.rotateKey).toBeUndefined()
+})
+
+describe('given a revocation', () => {
+  test('when it is committed > current, new and retired keys are all told so, and an unknown one is not', async () => {
+    await hub.operator('POST', '/api/v1/agents/a1/rotate-key')
+    const current = hub.agent('a1', (await register(agent)) ?? '')
+    await current.sync()
+    await hub.operator('POST', '/api/v1/agents/a1/rotate-key')
+    const pending = hub.agent('a1', (await register(current)) ?? '')
+    expect((await hub.operator('DELETE', '/api/v1/agents/a1')).status).toBe(204)
+    for (const key of [agent, current, pending]) {
+      const refused = await key.sync()
+      expect([refused.status, refused.body.error]).toEqual([410, 'agent_revoked'])
+    }
+    const again = await hub.exchange({ authKey: await hub.enrollmentKey(), agentId: 'a1' })
+    expect(again.status).toBe(200)
+    for (const key of [agent, current, pending]) {
+      const refused = await key.sync()
+      expect([refused.status, refused.body.error], 'only a tombstone may wipe a credential').toEqual([
+        401,
+        'unauthorized',
+      ])
+    }
+  })
+
+  test('when controls are open > they fail as agent_revoked, and who waits for one learns it', async () => {
+    await agent.sync(ours(1))
+    const waited = hub.operator('POST', '/api/v1/agents/a1/controls?wait=20s&until=applied', pause)
+    await expect
+      .poll(async () => (await record()).openControls, { message: 'the pause must be open' })
+      .toBe(1)
+    await agent.sync(ours(2))
+    const unsent = await hub.operator('POST', '/api/v1/agents/a1/controls', { ...pause, taskId: 't2' })
+    await hub.operator('DELETE', '/api/v1/agents/a1')
+    expect((await waited).body).toMatchObject({
+      outcome: { state: 'failed', code: 'agent_revoked' },
+      mayHaveApplied: true,
+    })
+    const { body } = await hub.operator('GET', `/api/v1/controls/${unsent.body.controlId}`)
+    expect(body.outcome).toMatchObject({ state: 'failed', code: 'agent_revoked' })
+    expect(body.mayHaveApplied, 'it was never written').toBeUndefined()
+    expect(await record()).toMatchObject({ status: 'revoked', openControls: 0 })
+  })
+
+  test('when the agent is enrolled again and tells what became of one > that is kept beside', async () => {
+    await agent.sync(ours(1))
+    const { body: made } = await hub.operator('POST', '/api/v1/agents/a1/controls', pause)
+    await agent.sync(ours(2))
+    await hub.operator('DELETE', '/api/v1/agents/a1')
+    const { body } = await hub.exchange({ authKey: await hub.enrollmentKey(), agentId: 'a1' })
+    const { controlId, epoch, revision } = made
+    const outcomes = [{ controlId, epoch, revision, state: 'applied' }]
+    await hub.agent('a1', body.apiKey as string).sync(ours(3, { outcomes }))
+    const late = await hub.operator('GET', `/api/v1/controls/${controlId}`)
+    expect(late.body).toMatchObject({ outcome: { state: 'failed' }, lateOutcome: { state: 'applied' } })
+  })
+})
+
+describe('given two copies of one identity', () => {
+  test('when both go on > the newer keeps delivery, the older is refused, and nobody changes places', async () => {
+    await agent.sync(ours(1))
+    await agent.sync({ ...ours(1), bootNonce: 'boot-2' })
+    for (let round = 2; round < 8; round += 1) {
+      clock.advance(60_000)
+      expect((await agent.sync(ours(round))).body.error).toBe('agent_hash_taken')
+      expect((await agent.openStream(boot('boot-1', round))).status).toBe(409)
+      expect((await agent.sync({ ...ours(round), bootNonce: 'boot-2' })).status).toBe(200)
+      expect((await record()).status).toBe('cloned')
+    }
+  })
+
+  test('when the newer is gone for good > the older takes its place by itself', async () => {
+    await agent.sync(ours(1))
+    await agent.sync({ ...ours(1), bootNonce: 'boot-2' })
+    clock.advance(limits.BOOT_GONE_MS)
+    expect((await agent.sync(ours(2))).body.error).toBe('agent_hash_taken')
+    clock.advance(1)
+    expect((await agent.sync(ours(3))).status).toBe(200)
+    expect((await agent.sync({ ...ours(2), bootNonce: 'boot-2' })).body.error).toBe('agent_hash_taken')
+    await using stream = await agent.openStream(boot('boot-1', 4))
+    await stream.until(/connected/)
+  })
+})
