@@ -21,6 +21,8 @@ export interface OperatorClientOptions {
 /** Which agents to list. */
 export interface AgentFilter {
   readonly status?: string
+  /** A label selector: `region=eu,tier!=test,owner,!retired`. */
+  readonly label?: string
   readonly signal?: AbortSignal
 }
 
@@ -39,6 +41,13 @@ export interface ControlOptions extends WaitOptions {
   readonly ttlMs?: number
   /** The same key and control again give the same control (R-31). @defaultValue a fresh one */
   readonly idempotencyKey?: string
+}
+
+/** How a batch of controls is issued. */
+export interface BatchOptions {
+  /** The same key and batch again give the same controls (R-31); at most 120 characters. @defaultValue a fresh one */
+  readonly idempotencyKey?: string
+  readonly signal?: AbortSignal
 }
 
 /** What an enrollment key allows. */

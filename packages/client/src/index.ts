@@ -1,7 +1,9 @@
 /** The operator client of Downlink: fetch only, for Node and browsers. */
 export { DownlinkError, HttpError } from '@downlink/protocol'
 export type {
+  AgentControlRequest,
   AgentRecord,
+  BatchControlResult,
   ControlRecord,
   ControlState,
   Json,
@@ -12,11 +14,13 @@ export type {
 } from '@downlink/protocol'
 export type {
   AgentFilter,
+  BatchOptions,
   ControlOptions,
   EnrollmentKeyOptions,
   OperatorClientOptions,
   WaitOptions,
 } from './client-options.ts'
+export type { Broadcast } from './batches.ts'
 export { controlReached } from './control-wait.ts'
 export type { ControlReached, ControlUntil } from './control-wait.ts'
 export { errorDetails } from './reply-error.ts'

@@ -341,3 +341,43 @@ test('given the calls without a wait > each asks its own path', async () => {
     'GET /api/v1/agents/a1/controls',
   ])
 })
+
+test('given more controls than one request may hold > they go out in several, each under a key of its own', async () => {
+  const { client, seen } = await hubThat(({ body }, response) => {
+    const { items } = JSON.parse(body) as { items: { agentId: string; taskId: string }[] }
+    json(response, 200, {
+      items: items.map(({ agentId, taskId }) => ({ agentId, taskId, controlId: `${agentId}~${taskId}` })),
+    })
+  })
+  const items = Array.from({ length: limits.BATCH_CONTROLS_MAX + 1 }, (_, n) => ({
+    agentId: 'a1',
+    action: 'pause',
+    taskId: `t${n}`,
+  }))
+  const large = { agentId: 'a2', action: 'tune', args: 'ü'.repeat(limits.OPERATOR_BODY_BYTES_MAX / 2 - 200) }
+  const results = await client.issueAll([...items, { ...large, taskId: 'x' }, { ...large, taskId: 'y' }])
+  expect(results.map(({ taskId }) => taskId)).toEqual([...items.map(({ taskId }) => taskId), 'x', 'y'])
+  expect(seen.map(({ body }) => JSON.parse(body).items.length)).toEqual([limits.BATCH_CONTROLS_MAX, 2, 1])
+  expect(new Set(seen.map(({ headers }) => headers['idempotency-key'])).size).toBe(seen.length)
+  for (const { body } of seen) {
+    expect(Buffer.byteLength(body)).toBeLessThanOrEqual(limits.OPERATOR_BODY_BYTES_MAX)
+  }
+})
+
+test('given a broadcast that takes several pages > the next one is sent when the one before has been read', async () => {
+  const { client, seen } = await hubThat(({ body }, response) => {
+    const { cursor } = JSON.parse(body) as { cursor?: string }
+    json(response, 200, {
+      items: [{ agentId: cursor ?? 'a0', taskId: 't', error: 'mailbox_full', message: 'Wait.' }],
+      ...(cursor === undefined ? { nextCursor: 'a1' } : {}),
+    })
+  })
+  const results = client.broadcast({ selector: { label: 'region=eu' }, action: 'pause', taskId: 't' })
+  const agentIds: string[] = []
+  for await (const result of results) {
+    agentIds.push(result.agentId)
+    expect(seen).toHaveLength(agentIds.length)
+  }
+  expect(agentIds).toEqual(['a0', 'a1'])
+  expect(new Set(seen.map(({ headers }) => headers['idempotency-key'])).size, 'one key for the whole').toBe(1)
+})

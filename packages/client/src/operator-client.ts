@@ -1,25 +1,26 @@
 /** The operators' client: typed calls of the operator API, safe to repeat. */
 import {
-  delay,
   DownlinkError,
-  isStateVerb,
-  limits,
   systemClock,
   systemRandom,
+  type AgentControlRequest,
   type AgentRecord,
+  type BatchControlResult,
   type ControlRecord,
   type Json,
   type StateVerb,
   type TaskRecord,
 } from '@downlink/protocol'
+import { awaitControl, controlPath } from './await-control.ts'
+import { sendBroadcast, sendItems, type Broadcast } from './batches.ts'
 import type {
   AgentFilter,
+  BatchOptions,
   ControlOptions,
   EnrollmentKeyOptions,
   OperatorClientOptions,
   WaitOptions,
 } from './client-options.ts'
-import { controlReached } from './control-wait.ts'
 import { sendRequest, type HubConnection, type HubRequest } from './hub-request.ts'
 import { parseHubUrl } from './hub-url.ts'
 import {
@@ -27,12 +28,11 @@ import {
   readControl,
   readEnrollmentKey,
   readLog,
-  readPage,
   readTask,
   type EnrollmentKey,
   type TaskLog,
 } from './replies.ts'
-import { badReplyError } from './reply-error.ts'
+import { askFor, defined, freshKey, listPages } from './typed-request.ts'
 
 /** One task of one agent; making a handle asks nobody whether it exists. */
 export interface TaskHandle extends Record<StateVerb, (options?: ControlOptions) => Promise<ControlRecord>> {
@@ -68,6 +68,16 @@ export interface OperatorClient {
   control(controlId: string, options?: WaitOptions): Promise<ControlRecord>
   /** Pages by itself. */
   controls(agentId: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<ControlRecord>
+  /**
+   * Issues one control to every agent that is meant, in the order of their ids, a page at a time: what is not read is not sent.
+   * A refusal of one is in its result and keeps nothing from the others.
+   */
+  broadcast(broadcast: Broadcast, options?: BatchOptions): AsyncIterable<BatchControlResult>
+  /** Issues distinct controls, many in one request; results stand in the order of the items. */
+  issueAll(
+    items: readonly AgentControlRequest[],
+    options?: BatchOptions,
+  ): Promise<readonly BatchControlResult[]>
   createEnrollmentKey(options?: EnrollmentKeyOptions): Promise<EnrollmentKey>
   /** Asks the agent to sync now. */
   nudge(agentId: string, options?: { readonly signal?: AbortSignal }): Promise<void>
@@ -113,8 +123,8 @@ class HubOperatorClient implements OperatorClient {
   }
 
   agents(filter: AgentFilter = {}): AsyncIterable<AgentRecord> {
-    const { status, signal } = filter
-    return this.#list('/agents', { status }, readAgent, signal)
+    const { status, label, signal } = filter
+    return this.#list('/agents', { status, label }, readAgent, signal)
   }
 
   agent(agentId: string, options: { signal?: AbortSignal } = {}): Promise<AgentRecord> {
@@ -159,9 +169,7 @@ class HubOperatorClient implements OperatorClient {
   }
 
   control(controlId: string, options: WaitOptions = {}): Promise<ControlRecord> {
-    const deadlineMs = this.#deadlineMs(options)
-    const path = `/controls/${encodeURIComponent(controlId)}`
-    return this.#awaitControl({ method: 'GET', path }, options, deadlineMs, undefined)
+    return awaitControl(this.#connection, { method: 'GET', path: controlPath(controlId) }, options, undefined)
   }
 
   controls(agentId: string, options: { signal?: AbortSignal } = {}): AsyncIterable<ControlRecord> {
@@ -192,86 +200,41 @@ class HubOperatorClient implements OperatorClient {
     })
   }
 
+  broadcast(broadcast: Broadcast, options: BatchOptions = {}): AsyncIterable<BatchControlResult> {
+    return sendBroadcast(this.#connection, broadcast, options)
+  }
+
+  issueAll(
+    items: readonly AgentControlRequest[],
+    options: BatchOptions = {},
+  ): Promise<readonly BatchControlResult[]> {
+    return sendItems(this.#connection, items, options)
+  }
+
   #issue(issue: Issue, options: ControlOptions = {}): Promise<ControlRecord> {
     const { ttlMs, idempotencyKey = freshKey() } = options
     const { agentId, taskId, action, args } = issue
     const body = { action, taskId, ...defined('args', args), ...defined('ttlMs', ttlMs) }
     const path = `${agentPath(agentId)}/controls`
-    const deadlineMs = this.#deadlineMs(options)
-    return this.#awaitControl({ method: 'POST', path, body, idempotencyKey }, options, deadlineMs, action)
+    const request: HubRequest = { method: 'POST', path, body, idempotencyKey }
+    return awaitControl(this.#connection, request, options, action)
   }
 
-  /**
-   * Sends `first`, then asks by the control's id again, as the hub holds one request no longer than `WAIT_MS_MAX`.
-   * @param action - the verb, if it is known: only state verbs are ever observed, others are awaited until applied.
-   */
-  async #awaitControl(
-    first: HubRequest,
-    options: WaitOptions,
-    deadlineMs: number,
-    action: string | undefined,
-  ): Promise<ControlRecord> {
-    const { until = 'accepted', signal } = options
-    const { clock, random } = this.#connection
-    const waitMs = (): number =>
-      Math.ceil(Math.min(limits.WAIT_MS_MAX, Math.max(0, deadlineMs - clock.monotonicMs())))
-    let request = first
-    let verb = action
-    for (;;) {
-      const askedAtMs = clock.monotonicMs()
-      // Without the verb the first look does not wait: it is there to learn it.
-      const isWaiting = until !== 'accepted' && verb !== undefined
-      const shownUntil = until === 'observed' && verb !== undefined && !isStateVerb(verb) ? 'applied' : until
-      const query = (): Record<string, string> =>
-        isWaiting && waitMs() > 0 ? { wait: `${waitMs()}ms`, until: shownUntil } : {}
-      const askedMs = isWaiting ? waitMs() : 0
-      const record = await this.#ask({ ...request, query, waitMs: askedMs, signal }, readControl)
-      if (controlReached(record, until) !== 'not-yet' || waitMs() === 0) return record
-      const restMs = limits.CLIENT_WAIT_AGAIN_MS * (1 + random())
-      if (clock.monotonicMs() - askedAtMs < Math.min(askedMs, limits.CLIENT_WAIT_AGAIN_MS)) {
-        await delay(clock, Math.min(waitMs(), restMs), signal)
-      }
-      verb = record.action
-      request = { method: 'GET', path: `/controls/${encodeURIComponent(record.controlId)}` }
-    }
+  #ask<T>(request: HubRequest, read: (json: Json) => T | undefined): Promise<T> {
+    return askFor(this.#connection, request, read)
   }
 
-  #deadlineMs(options: WaitOptions): number {
-    const { until = 'accepted', timeoutMs = limits.CLIENT_WAIT_MS_DEFAULT } = options
-    return this.#connection.clock.monotonicMs() + (until === 'accepted' ? 0 : timeoutMs)
-  }
-
-  async #ask<T>(request: HubRequest, read: (json: Json) => T | undefined): Promise<T> {
-    const reply = read(await sendRequest(this.#connection, request))
-    if (reply === undefined) throw this.#badReply(request, 'not with what was asked for')
-    return reply
-  }
-
-  async *#list<T>(
+  #list<T>(
     path: string,
     filter: Readonly<Record<string, string | undefined>>,
     read: (item: Json) => T | undefined,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<T> {
-    let cursor: string | undefined
-    do {
-      const asked = cursor
-      const request: HubRequest = {
-        method: 'GET',
-        path,
-        query: () => ({ ...filter, cursor: asked }),
-        signal,
-      }
-      const page = await this.#ask(request, (json) => readPage(json, read))
-      yield* page.items
-      cursor = page.nextCursor
-      // Else a faulty hub would keep its client busy for ever.
-      if (cursor !== undefined && cursor === asked) throw this.#badReply(request, 'with the same page again')
-    } while (cursor !== undefined)
-  }
-
-  #badReply(request: HubRequest, fault: string): DownlinkError {
-    return badReplyError(`${request.method} /api/v1${request.path} at ${this.#connection.base.host}`, fault)
+    return listPages(
+      this.#connection,
+      (cursor) => ({ method: 'GET', path, query: () => ({ ...filter, cursor }), signal }),
+      read,
+    )
   }
 }
 
@@ -281,13 +244,4 @@ function agentPath(agentId: string): string {
 
 function taskPath(agentId: string, taskId: string): string {
   return `${agentPath(agentId)}/tasks/${encodeURIComponent(taskId)}`
-}
-
-/** The member `name`, left out when there is no value: `exactOptionalPropertyTypes` tells the two apart. */
-function defined(name: string, value: Json | undefined): { readonly [key: string]: Json } {
-  return value === undefined ? {} : { [name]: value }
-}
-
-function freshKey(): string {
-  return globalThis.crypto.randomUUID()
 }

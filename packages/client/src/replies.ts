@@ -7,6 +7,7 @@ import {
   limits,
   stringField,
   type AgentRecord,
+  type BatchControlResult,
   type ControlRecord,
   type Json,
   type JsonObject,
@@ -60,6 +61,14 @@ export function readControl(json: Json): ControlRecord | undefined {
 export function readAgent(json: Json): AgentRecord | undefined {
   if (!isJsonObject(json) || !hasTexts(json, ['agentId', 'status'])) return undefined
   return isJsonObject(field(json, 'labels')) ? (json as unknown as AgentRecord) : undefined
+}
+
+/** What became of one control of a batch, or undefined if `json` does not say. */
+export function readBatchResult(json: Json): BatchControlResult | undefined {
+  if (!isJsonObject(json) || !hasTexts(json, ['agentId', 'taskId'])) return undefined
+  return hasTexts(json, ['controlId']) || hasTexts(json, ['error', 'message'])
+    ? (json as unknown as BatchControlResult)
+    : undefined
 }
 
 /** A task, or undefined if `json` is none. */

@@ -194,6 +194,11 @@ export const STREAM_STALL_MS_MAX = 20_000
 export const WAITERS_MAX = 1_000
 /** Agents, controls or history entries on one page of a listing. */
 export const PAGE_MAX = 500
+/** Controls that one request may make; a broadcast to more goes on with its cursor. */
+export const BATCH_CONTROLS_MAX = 1_000
+/** Terms of a label selector, and its characters. */
+export const SELECTOR_TERMS_MAX = 16
+export const SELECTOR_CHARS_MAX = 2_048
 /** Labels of one agent. */
 export const LABELS_MAX = 32
 /** Committed documents that a store keeps in memory, and bytes of them as JSON; the least recently used go first. */

@@ -111,6 +111,37 @@ export interface ControlRequest {
   readonly delivery?: 'atMostOnce' | 'atLeastOnce'
 }
 
+/** One control of a batch: whose it is, and what it asks for. */
+export interface AgentControlRequest extends ControlRequest {
+  readonly agentId: string
+}
+
+/** Which agents, and which of their tasks, a broadcast means. */
+export interface ControlSelector {
+  /** A label selector: `region=eu,tier!=test,owner,!retired`; absent or empty for all agents. */
+  readonly label?: string
+  readonly status?: AgentPresence
+  /** Where no `taskId` is named: only the tasks of this kind. */
+  readonly kind?: string
+}
+
+/** One control for every agent that is meant: about the task named, or about every unfinished one that is meant. */
+export interface BroadcastRequest extends Omit<ControlRequest, 'taskId'> {
+  readonly selector: ControlSelector
+  readonly taskId?: string
+  /** Of the reply before: where to go on. */
+  readonly cursor?: string
+}
+
+/** The body of `POST /api/v1/controls`. */
+export type ControlsRequest = BroadcastRequest | { readonly items: readonly AgentControlRequest[] }
+
+/** What became of one control of a batch: made, or refused with a code and a sentence. */
+export type BatchControlResult = { readonly agentId: string; readonly taskId: string } & (
+  | { readonly controlId: string }
+  | { readonly error: string; readonly message: string }
+)
+
 /** The body of `POST …/tasks`. */
 export interface TaskRequest {
   readonly kind: string

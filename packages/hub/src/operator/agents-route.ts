@@ -4,6 +4,7 @@ import type { Mailbox } from '../controls/mailbox.ts'
 import { agentRevoked, type AgentDocument } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
 import { agentRecord } from './agent-record.ts'
+import { parseLabelSelector } from './label-selector.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
 import { pageLimit } from './operator-query.ts'
 import {
@@ -23,6 +24,7 @@ interface AgentsQuery {
   limit?: string
   cursor?: string
   status?: AgentRecord['status']
+  label?: string
 }
 
 /** Adds the routes. */
@@ -104,6 +106,7 @@ function agentNotFound(agentId: string, consequence: string): HubError {
 /** Filtering looks at a bounded number of agents, then returns what it has found so far, with a cursor. */
 async function listAgents(routes: OperatorRoutes, query: AgentsQuery): Promise<Page<AgentRecord>> {
   const limit = pageLimit(query.limit)
+  const isMeant = parseLabelSelector(query.label ?? '')
   const items: AgentRecord[] = []
   let after = query.cursor
   for (let scanned = 0; scanned < limits.LIST_SCAN_MAX;) {
@@ -114,7 +117,9 @@ async function listAgents(routes: OperatorRoutes, query: AgentsQuery): Promise<P
     for (const agent of page) {
       if (items.length === limit) return pageAfter(items, after)
       const record = await recordOf(routes, agent)
-      if (query.status === undefined || record.status === query.status) items.push(record)
+      if ((query.status === undefined || record.status === query.status) && isMeant(record.labels)) {
+        items.push(record)
+      }
       after = agent.agentId
     }
     if (page.length < limits.PAGE_MAX) return { items }
@@ -127,7 +132,8 @@ function pageAfter(items: readonly AgentRecord[], after: string | undefined): Pa
   return { items, ...(after === undefined ? {} : { nextCursor: after }) }
 }
 
-async function recordOf(routes: OperatorRoutes, agent: AgentDocument): Promise<AgentRecord> {
+/** The agent as operators see it. */
+export async function recordOf(routes: OperatorRoutes, agent: AgentDocument): Promise<AgentRecord> {
   const { store, memories, registry, polls, clock } = routes
   const { agentId } = agent
   const mailbox = await store.read<Mailbox>('mailboxes', agentId)

@@ -6,6 +6,7 @@ import type { AgentDocument } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
 import { assertNotCompressed } from '../http/json-request.ts'
 import { addAgentsRoutes } from './agents-route.ts'
+import { addControlsBatchRoute } from './controls-batch-route.ts'
 import { addControlsRoutes } from './controls-route.ts'
 import { addEnrollmentKeysRoutes } from './enrollment-keys-route.ts'
 import { addHealthRoutes } from './health-route.ts'
@@ -75,6 +76,7 @@ export async function createOperatorApp(options: OperatorAppOptions): Promise<Fa
   addAgentsRoutes(routes)
   addTasksRoutes(routes)
   addControlsRoutes(routes)
+  addControlsBatchRoute(routes)
   addEnrollmentKeysRoutes(routes)
   add405s()
   await app.ready()

@@ -3,6 +3,7 @@ import { limits, STAMP_NAMES } from '@downlink/protocol'
 import Type, { type TSchema } from 'typebox'
 
 const strict = { additionalProperties: false }
+const presence = Type.Enum(['online', 'late', 'offline', 'cloned', 'blocked', 'revoked'] as const)
 
 /** Any JSON; bounded by the bytes and the depth of the body. */
 export const anyJson: TSchema = Type.Unknown()
@@ -34,7 +35,8 @@ export const agentsQuery: TSchema = Type.Object(
   {
     limit: Type.Optional(Type.String()),
     cursor: Type.Optional(Type.String({ maxLength: 512 })),
-    status: Type.Optional(Type.Enum(['online', 'late', 'offline', 'cloned', 'blocked', 'revoked'] as const)),
+    status: Type.Optional(presence),
+    label: Type.Optional(Type.String({ maxLength: limits.SELECTOR_CHARS_MAX })),
   },
   strict,
 )
@@ -49,18 +51,56 @@ export const waitQuery: TSchema = Type.Object(
 /** From which line on a log is read. */
 export const logQuery: TSchema = Type.Object({ after: Type.Optional(Type.String()) }, strict)
 
+const verb = {
+  action: Type.String(),
+  args: Type.Optional(anyJson),
+  ttlMs: Type.Optional(Type.Integer()),
+  lane: Type.Optional(Type.Enum(['queue', 'latest'] as const)),
+  delivery: Type.Optional(Type.Enum(['atMostOnce', 'atLeastOnce'] as const)),
+}
 /** The body of `POST …/controls`. */
-export const controlBody: TSchema = Type.Object(
-  {
-    action: Type.String(),
-    taskId: Type.String(),
-    args: Type.Optional(anyJson),
-    ttlMs: Type.Optional(Type.Integer()),
-    lane: Type.Optional(Type.Enum(['queue', 'latest'] as const)),
-    delivery: Type.Optional(Type.Enum(['atMostOnce', 'atLeastOnce'] as const)),
-  },
-  strict,
-)
+export const controlBody: TSchema = Type.Object({ ...verb, taskId: Type.String() }, strict)
+/** The body of `POST /controls`: distinct controls, or one for all that a selector means. */
+export const controlsBody: TSchema = Type.Union([
+  Type.Object(
+    {
+      items: Type.Array(Type.Object({ ...verb, agentId: Type.String(), taskId: Type.String() }, strict), {
+        minItems: 1,
+        maxItems: limits.BATCH_CONTROLS_MAX,
+      }),
+    },
+    strict,
+  ),
+  Type.Object(
+    {
+      ...verb,
+      selector: Type.Object(
+        {
+          label: Type.Optional(Type.String({ maxLength: limits.SELECTOR_CHARS_MAX })),
+          status: Type.Optional(presence),
+          kind: Type.Optional(Type.String()),
+        },
+        strict,
+      ),
+      taskId: Type.Optional(Type.String()),
+      cursor: Type.Optional(Type.String({ maxLength: limits.ID_CHARS_MAX })),
+    },
+    strict,
+  ),
+])
+/** What became of each control of a batch. */
+export const batchReply: TSchema = Type.Object({
+  items: Type.Array(
+    Type.Object({
+      agentId: Type.String(),
+      taskId: Type.String(),
+      controlId: Type.Optional(Type.String()),
+      error: Type.Optional(Type.String()),
+      message: Type.Optional(Type.String()),
+    }),
+  ),
+  nextCursor: Type.Optional(Type.String()),
+})
 /** The body of `POST …/tasks`. */
 export const taskBody: TSchema = Type.Object(
   { kind: Type.String(), input: Type.Optional(anyJson), taskId: Type.Optional(Type.String()) },

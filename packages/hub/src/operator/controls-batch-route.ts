@@ -1,0 +1,131 @@
+/** POST /api/v1/controls: distinct controls in one request, or one for every agent that a selector means. */
+import {
+  isTerminalStatus,
+  limits,
+  type AgentControlRequest,
+  type BatchControlResult,
+  type BroadcastRequest,
+  type ControlRequest,
+  type ControlsRequest,
+  type Page,
+} from '@downlink/protocol'
+import { taskRecords } from '../controls/task-records.ts'
+import { assertNotRevoked, type AgentDocument } from '../enrollment/agents.ts'
+import { HubError, hubErrorOf } from '../hub-error.ts'
+import { recordOf } from './agents-route.ts'
+import { askerOf } from './controls-route.ts'
+import { parseLabelSelector } from './label-selector.ts'
+import type { OperatorRoutes } from './operator-routes.ts'
+import { batchReply, controlsBody, errorReplies } from './operator-schemas.ts'
+
+/** Adds the route. */
+export function addControlsBatchRoute(routes: OperatorRoutes): void {
+  const { app, needs, operatorOf } = routes
+  app.post<{ Body: ControlsRequest }>(
+    '/api/v1/controls',
+    {
+      onRequest: needs('control'),
+      schema: { body: controlsBody, response: { 200: batchReply, ...errorReplies } },
+    },
+    async (request): Promise<Page<BatchControlResult>> => {
+      const { operator, idempotencyKey } = askerOf(request, operatorOf(request))
+      assertRoomForSuffix(idempotencyKey)
+      const issue: Issue = (agentId, control, keySuffix) =>
+        issueOne(routes, agentId, control, {
+          operator,
+          ...(idempotencyKey === undefined ? {} : { idempotencyKey: `${idempotencyKey}/${keySuffix}` }),
+        })
+      const { body } = request
+      if ('selector' in body) return issueToSelected(routes, body, issue)
+      return { items: await Promise.all(body.items.map((item, index) => issueItem(item, index, issue))) }
+    },
+  )
+}
+
+/** @throws HubError `bad_idempotency_key`: each control has its own key, made of the request's and of its place. */
+function assertRoomForSuffix(key: string | undefined): void {
+  const charsMax = limits.IDEMPOTENCY_KEY_CHARS_MAX - limits.ID_CHARS_MAX - 1
+  if (key === undefined || key.length <= charsMax) return
+  throw new HubError(
+    'bad_idempotency_key',
+    `The Idempotency-Key of a batch must have at most ${charsMax} characters. Use a shorter one.`,
+  )
+}
+
+/** Makes one control. Never throws: one that is refused must not hide what became of the others. */
+type Issue = (agentId: string, control: ControlRequest, keySuffix: string) => Promise<BatchControlResult>
+
+/** Two items for one task are two controls: their place tells them apart when the request is repeated. */
+function issueItem(item: AgentControlRequest, index: number, issue: Issue): Promise<BatchControlResult> {
+  const { agentId, ...control } = item
+  return issue(agentId, control, String(index))
+}
+
+async function issueOne(
+  { findAgent, service, logger }: OperatorRoutes,
+  agentId: string,
+  control: ControlRequest,
+  asker: Parameters<OperatorRoutes['service']['createControl']>[2],
+): Promise<BatchControlResult> {
+  const { taskId } = control
+  try {
+    assertNotRevoked(await findAgent(agentId))
+    const { record } = await service.createControl(agentId, control, asker)
+    return { agentId, taskId, controlId: record.controlId }
+  } catch (error) {
+    const { code, status, message } = hubErrorOf(error)
+    if (status >= 500) logger.warn({ error, agentId, taskId }, 'A control of a batch was not made')
+    return { agentId, taskId, error: code, message }
+  }
+}
+
+/** Goes through the agents in the order of their ids, as far as one request may; the cursor goes on from there. */
+async function issueToSelected(
+  routes: OperatorRoutes,
+  { selector, cursor, ...control }: BroadcastRequest,
+  issue: Issue,
+): Promise<Page<BatchControlResult>> {
+  const isMeant = parseLabelSelector(selector.label ?? '')
+  const issued: Promise<BatchControlResult>[] = []
+  let after = cursor
+  const finish = async (isOver: boolean): Promise<Page<BatchControlResult>> => ({
+    items: await Promise.all(issued),
+    ...(isOver || after === undefined ? {} : { nextCursor: after }),
+  })
+  for (let scanned = 0; scanned < limits.LIST_SCAN_MAX;) {
+    const page = await routes.agents.list({
+      limit: limits.PAGE_MAX,
+      ...(after === undefined ? {} : { after }),
+    })
+    for (const agent of page) {
+      const taskIds = await meantTasks(routes, agent, selector, isMeant, control.taskId)
+      if (issued.length > 0 && issued.length + taskIds.length > limits.BATCH_CONTROLS_MAX)
+        return finish(false)
+      for (const taskId of taskIds) issued.push(issue(agent.agentId, { ...control, taskId }, taskId))
+      after = agent.agentId
+    }
+    if (page.length < limits.PAGE_MAX) return finish(true)
+    scanned += page.length
+  }
+  return finish(false)
+}
+
+/** The tasks of an agent that a broadcast means: the one that it names, or all that are unfinished and of its kind. */
+async function meantTasks(
+  routes: OperatorRoutes,
+  agent: AgentDocument,
+  selector: BroadcastRequest['selector'],
+  isMeant: ReturnType<typeof parseLabelSelector>,
+  taskId: string | undefined,
+): Promise<readonly string[]> {
+  if (agent.revoked !== undefined) return []
+  const record = await recordOf(routes, agent)
+  if (!isMeant(record.labels)) return []
+  if (selector.status !== undefined && selector.status !== record.status) return []
+  if (taskId !== undefined) return [taskId]
+  const mailbox = await routes.service.mailbox(agent.agentId)
+  return taskRecords(mailbox, routes.memories.peek(agent.agentId))
+    .filter((task) => !isTerminalStatus(task.state) && task.state !== 'gone')
+    .filter((task) => selector.kind === undefined || task.kind === selector.kind)
+    .map((task) => task.taskId)
+}
