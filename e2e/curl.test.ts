@@ -99,8 +99,10 @@ test('given curl -N with a key > preamble at once, then heartbeats, then the com
   const credential = (await runShell(ENROLL)).trim()
   expect(credential, 'the exchange must show the key once').toMatch(/^dla\./)
   await using stream = startShell(STREAM, { CREDENTIAL: credential })
-  await stream.prints(/: hb n=\d+ t=\d+\n\n(?=[^]*: hb n=)/)
-  expect(stream.text()).toMatch(/^retry: 2000\n: connected hb=100\n\n(: hb n=\d+ t=\d+\n\n)+/)
+  await stream.prints(/: hb n=\d+ t=\d+ w=\d+\n\n(?=[^]*: hb n=)/)
+  expect(stream.text()).toMatch(
+    /^retry: 2000\n: connected hb=100\n\n: window w=2000\n\n(: hb n=\d+ t=\d+ w=2000\n\n)+/,
+  )
   const made = JSON.parse(await runShell(CANCEL)) as { controlId: string }
   await stream.prints(/event: command\ndata: .*\n\n/)
   const data = /event: command\ndata: (.*)\n\n/.exec(stream.text())?.[1] ?? ''

@@ -27,8 +27,8 @@ describe('given a running hub', () => {
       stream.headers['content-encoding'],
       'never compress a stream: proxies hold it back',
     ).toBeUndefined()
-    await stream.until(/^retry: 2000\n: connected hb=100\n\n/)
-    await stream.until(/: hb n=\d+ t=\d+\n\n/)
+    await stream.until(/^retry: 2000\n: connected hb=100\n\n: window w=2000\n\n/)
+    await stream.until(/: hb n=\d+ t=\d+ w=2000\n\n/)
     const made = await fixture.operator('POST', '/api/v1/agents/a1/controls', pause)
     expect(made.status).toBe(201)
     const text = await stream.until(/event: command\n.*\n\n/)
@@ -172,9 +172,30 @@ describe('given a running hub', () => {
     await stream.until(/event: command/)
     await fixture.hub.drain()
     await stream.ended
-    expect(stream.text).toMatch(/event: drain\ndata: \{"reconnectAfterMs":\d+\}\n\n$/)
+    expect(stream.text).toMatch(/event: drain\ndata: \{"reconnectAfterMs":\d+\}\n\n/)
     expect((await waiting).body.outcome).toEqual({ state: 'delivered' })
     await expect(fetch(fixture.url)).rejects.toThrow('fetch failed')
+  })
+
+  test('when it drains over a time > controls are taken and pushed meanwhile, new streams are refused', async () => {
+    const agent = await fixture.enroll('a1')
+    const other = await fixture.enroll('a2')
+    await using stream = await agent.openStream(boot('boot-1', 1))
+    await stream.until(/hb n=/)
+    const stop = new AbortController()
+    const draining = fixture.hub.drain({ drainMs: 3_600_000, restartMs: 7_000, signal: stop.signal })
+    await stream.until(/event: drain/)
+    const refused = await other.call('GET', 'events')
+    expect([refused.status, refused.body.error]).toEqual([503, 'draining'])
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(3_600)
+    expect((await other.wake()).status).toBe(503)
+    expect((await fixture.operator('GET', '/readyz')).status).toBe(503)
+    expect((await agent.sync(ours(2))).status).toBe(200)
+    await fixture.operator('POST', '/api/v1/agents/a1/controls', pause)
+    await stream.until(/event: command/)
+    stop.abort()
+    await draining
+    await stream.ended
   })
 })
 

@@ -3,23 +3,18 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import {
-  DownlinkError,
-  encodeDrain,
-  limits,
-  systemClock,
-  systemRandom,
-  type Clock,
-  type Random,
-} from '@downlink/protocol'
+import { DownlinkError, limits } from '@downlink/protocol'
 import type { FastifyInstance } from 'fastify'
 import { createAgentMemories, rememberSeen } from './controls/agent-memory.ts'
 import { createControlWaits, type ControlWaits } from './controls/control-waits.ts'
 import { startExpiryLoop } from './controls/expiry-loop.ts'
 import { createMailboxChanges } from './controls/mailbox-changes.ts'
 import { createControlService } from './controls/service.ts'
+import { drainStreams } from './delivery/drain.ts'
 import { createEventsRoute } from './delivery/events-route.ts'
+import { HeartbeatTimes } from './delivery/heartbeat-times.ts'
 import { startHeartbeatWheel } from './delivery/heartbeat-wheel.ts'
+import { reconnectWindowMs } from './delivery/reconnect-window.ts'
 import { createSessionRegistry, type SessionRegistry } from './delivery/session-registry.ts'
 import { createSyncRoute } from './delivery/sync-route.ts'
 import { createWakePolls, type WakePolls } from './delivery/wake-polls.ts'
@@ -27,56 +22,13 @@ import { createWakeRoute } from './delivery/wake-route.ts'
 import { createAgentRoutes } from './enrollment/agent-routes.ts'
 import { createAgents } from './enrollment/agents.ts'
 import { createEnrollmentKeys } from './enrollment/enrollment-keys.ts'
+import { checkedSettings, type DrainHubOptions, type HubOptions, type HubSettings } from './hub-options.ts'
 import { createHandler, createHttpServer, type Handler } from './http-server.ts'
 import { createAgentApi } from './http/agent-api.ts'
 import { createInFlight, type InFlight } from './http/in-flight.ts'
 import { createRateLimits } from './http/rate-limits.ts'
 import { createRequestGuard } from './http/request-guard.ts'
-import { silentLogger, type Logger } from './logger.ts'
 import { createOperatorApp } from './operator/operator-app.ts'
-import type { Store } from './store/store.ts'
-
-/** Options of {@link createHub}. */
-export interface HubOptions {
-  /** Where everything is kept. It stays open when the hub stops: whoever opened it closes it, after the hub. */
-  readonly store: Store
-  /** @defaultValue the clock of this machine */
-  readonly clock?: Clock
-  /** @defaultValue the random source of this machine; for spreading reconnects only */
-  readonly random?: Random
-  /**
-   * Period of the streams' heartbeats, ms, 50 to 20,000.
-   * @defaultValue 15,000
-   */
-  readonly heartbeatMs?: number
-  /**
-   * Longest time that a `wake` is held, ms, 10 to 28,000: shorter where a proxy gives up sooner.
-   * @defaultValue 28,000
-   */
-  readonly wakeHoldMs?: number
-  /**
-   * Requests per second that one agent may send, and four times as many at once; past it 429.
-   * @defaultValue 50
-   */
-  readonly agentRequestsPerS?: number
-  /**
-   * Requests per second that one operator's token may send, and four times as many at once; past it 429.
-   * @defaultValue 1,000
-   */
-  readonly operatorRequestsPerS?: number
-  /**
-   * How old an agent's key may get before the agent is told to replace it, ms, from an hour (R-67).
-   * @defaultValue no age: keys are replaced when an operator asks for it
-   */
-  readonly agentKeyAgeMsMax?: number
-  /** @defaultValue nothing is logged */
-  readonly logger?: Logger
-  /**
-   * What stands before every path of the hub, such as `/downlink`, when it is part of another server.
-   * @defaultValue none
-   */
-  readonly basePath?: string
-}
 
 /** A running hub. */
 export interface Hub extends AsyncDisposable {
@@ -88,10 +40,11 @@ export interface Hub extends AsyncDisposable {
    */
   listen(options: { readonly port: number; readonly host?: string }): Promise<URL>
   /**
-   * Stops: no new connections, streams end after a `drain` event, waits are answered with what is so, requests finish.
-   * Afterwards nothing of the hub runs; requests that did not finish in time are cut.
+   * Stops. First every stream is told when to come back, and ends at a slot of its own; new streams and polls are
+   * refused meanwhile, everything else is served. Then no connection is taken any more, waits are answered with what is
+   * so, and requests finish. Afterwards nothing of the hub runs.
    */
-  drain(options?: { readonly deadlineMs?: number }): Promise<void>
+  drain(options?: DrainHubOptions): Promise<void>
 }
 
 /**
@@ -111,7 +64,9 @@ export async function createHub(options: HubOptions): Promise<Hub> {
   const enrollmentKeys = createEnrollmentKeys(store, clock, agents)
   const service = createControlService({ store, clock, hubBoot: randomUUID(), memories, changes })
   const waits = createControlWaits({ clock, changes, memories, read: (id) => service.control(id) })
-  const draining = { isDraining: false }
+  const times = new HeartbeatTimes()
+  const draining: Draining = { backAtMs: undefined }
+  const windowMs = (): number => reconnectWindowMs(registry.size + polls.size, settings.acceptPerS)
   const parts = {
     ...settings,
     memories,
@@ -123,7 +78,11 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     enrollmentKeys,
     service,
     waits,
-    isDraining: () => draining.isDraining,
+    times,
+    windowMs,
+    isDraining: () => draining.backAtMs !== undefined,
+    drainingMs: () =>
+      draining.backAtMs === undefined ? undefined : Math.max(0, draining.backAtMs - clock.monotonicMs()),
   }
   const events = createEventsRoute(parts)
   const agentApi = createAgentApi({
@@ -148,13 +107,13 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     logger,
     expire: (agentId) => service.expire(agentId),
   })
-  const wheel = startHeartbeatWheel({ clock, heartbeatMs, sessions: () => registry.all() })
+  const wheel = startHeartbeatWheel({ clock, heartbeatMs, sessions: () => registry.all(), windowMs, times })
   const handler = createHandler({
     basePath: settings.basePath,
     guard: createRequestGuard(clock),
     onRequest(response) {
       inFlight.follow(response)
-      if (draining.isDraining) response.setHeader('Connection', 'close')
+      if (draining.backAtMs !== undefined) response.setHeader('Connection', 'close')
     },
     agentApi,
     operatorApi: (request, response) => operatorApp.routing(request, response),
@@ -168,25 +127,19 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     inFlight,
     operatorApp,
     handler,
+    windowMs,
     parts: [expiry, wheel, events, polls, waits],
   })
 }
 
-interface Settings {
-  readonly store: Store
-  readonly clock: Clock
-  readonly random: Random
-  readonly heartbeatMs: number
-  readonly wakeHoldMs: number
-  readonly agentRequestsPerS: number
-  readonly operatorRequestsPerS: number
-  readonly agentKeyAgeMsMax: number
-  readonly logger: Logger
-  readonly basePath: string
+/** Since a hub stops: when another one is expected at its address, by the monotonic clock. */
+interface Draining {
+  backAtMs: number | undefined
 }
 
-interface RunningParts extends Settings {
-  readonly draining: { isDraining: boolean }
+interface RunningParts extends HubSettings {
+  readonly draining: Draining
+  readonly windowMs: () => number
   readonly registry: SessionRegistry
   readonly polls: WakePolls
   readonly inFlight: InFlight
@@ -228,8 +181,8 @@ class RunningHub implements Hub {
     return new URL(`http://${host.includes(':') ? `[${host}]` : host}:${bound}`)
   }
 
-  drain({ deadlineMs = limits.DRAIN_MS_DEFAULT }: { deadlineMs?: number } = {}): Promise<void> {
-    this.#drained ??= this.#stop(deadlineMs)
+  drain(options: DrainHubOptions = {}): Promise<void> {
+    this.#drained ??= this.#stop(options)
     return this.#drained
   }
 
@@ -237,54 +190,25 @@ class RunningHub implements Hub {
     return this.drain()
   }
 
-  async #stop(deadlineMs: number): Promise<void> {
-    const { draining, registry, polls, waits, random, inFlight, operatorApp, parts } = this.#parts
-    draining.isDraining = true
+  async #stop(options: DrainHubOptions): Promise<void> {
+    const { clock, draining, registry, polls, waits, inFlight, operatorApp, parts, acceptPerS } = this.#parts
+    const { restartMs = limits.DRAIN_RESTART_MS, signal = new AbortController().signal } = options
+    const ownMs = (2_000 * (registry.size + polls.size)) / acceptPerS
+    const wantedMs = options.drainMs ?? Math.min(limits.DRAIN_SPREAD_MS_DEFAULT, ownMs)
+    const deadlineMs = options.deadlineMs ?? wantedMs + limits.DRAIN_MS_DEFAULT
+    const drainMs = Math.min(wantedMs, deadlineMs)
+    const endMs = clock.monotonicMs() + deadlineMs
+    // Where others take its agents at once, there is nothing to wait for.
+    draining.backAtMs = clock.monotonicMs() + (restartMs === 0 ? 0 : drainMs + restartMs)
+    await drainStreams(this.#parts, { drainMs, restartMs, windowMs: this.#parts.windowMs() }, signal)
     const server = this.#server
     server?.close()
     server?.closeIdleConnections()
-    for (const session of registry.all()) {
-      const reconnectAfterMs = Math.round(limits.RECONNECT_MS_MIN + random() * limits.DRAIN_RECONNECT_MS)
-      session.end(encodeDrain(reconnectAfterMs))
-    }
-    polls.releaseAll()
     waits.releaseAll()
-    await inFlight.idle(deadlineMs)
+    await inFlight.idle(Math.max(0, endMs - clock.monotonicMs()), signal)
     inFlight.destroy()
     server?.closeAllConnections()
     for (const part of parts) part[Symbol.dispose]()
     await operatorApp.close()
   }
-}
-
-function checkedSettings(options: HubOptions): Settings {
-  const {
-    heartbeatMs = limits.HEARTBEAT_MS_DEFAULT,
-    wakeHoldMs = limits.WAKE_HOLD_MS_MAX,
-    agentRequestsPerS = limits.AGENT_REQUESTS_PER_S,
-    operatorRequestsPerS = limits.OPERATOR_REQUESTS_PER_S,
-    agentKeyAgeMsMax = Infinity,
-    basePath = '',
-    clock = systemClock,
-    random = systemRandom,
-    logger = silentLogger,
-    store,
-  } = options
-  assertWithin('heartbeatMs', heartbeatMs, limits.HEARTBEAT_MS_MIN, limits.HEARTBEAT_MS_MAX)
-  assertWithin('wakeHoldMs', wakeHoldMs, limits.WAKE_HOLD_MS_MIN, limits.WAKE_HOLD_MS_MAX)
-  assertWithin('agentRequestsPerS', agentRequestsPerS, 1, limits.REQUESTS_PER_S_MAX)
-  assertWithin('operatorRequestsPerS', operatorRequestsPerS, 1, limits.REQUESTS_PER_S_MAX)
-  if (agentKeyAgeMsMax < limits.AGENT_KEY_AGE_MS_MIN) {
-    throw new RangeError(`agentKeyAgeMsMax must be at least ${limits.AGENT_KEY_AGE_MS_MIN} ms, an hour.`)
-  }
-  if (basePath !== '' && !/^(?:\/[A-Za-z0-9._~-]+)+$/.test(basePath)) {
-    throw new RangeError('basePath must be empty or like "/downlink", without a slash at its end.')
-  }
-  const rates = { agentRequestsPerS, operatorRequestsPerS, agentKeyAgeMsMax }
-  return { store, clock, random, heartbeatMs, wakeHoldMs, ...rates, logger, basePath }
-}
-
-function assertWithin(name: string, value: number, min: number, max: number): void {
-  if (Number.isInteger(value) && value >= min && value <= max) return
-  throw new RangeError(`${name} must be an integer from ${min} to ${max}; it is ${value}.`)
 }

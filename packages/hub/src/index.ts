@@ -11,7 +11,8 @@ export type {
   StoredHistoryEntry,
 } from './store/store.ts'
 export { createHub } from './hub.ts'
-export type { Hub, HubOptions } from './hub.ts'
+export type { Hub } from './hub.ts'
+export type { DrainHubOptions, HubOptions } from './hub-options.ts'
 export type { Handler } from './http-server.ts'
 export { createOperatorToken } from './operator/operator-tokens.ts'
 export type { Operator, OperatorScope } from './operator/operator-tokens.ts'

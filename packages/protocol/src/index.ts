@@ -55,6 +55,8 @@ export type {
   TaskRequest,
   TaskState,
 } from './operator.ts'
+export { parsePathReport, pathAdvice } from './path.ts'
+export type { PathAdvice, PathReport, PathVerdict } from './path.ts'
 export { escapeControlCharacters } from './printable.ts'
 export {
   isTerminalStatus,
@@ -84,6 +86,7 @@ export type { SseLimitCode, SseLimits } from './sse/sse-error.ts'
 export type { SseSink } from './sse/sse-sink.ts'
 export {
   advertisedHeartbeatMs,
+  advertisedWindowMs,
   downlinkEvent,
   encodeCommands,
   encodeDrain,

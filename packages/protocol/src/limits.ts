@@ -71,6 +71,11 @@ export const STREAM_PROVEN_MS = 60_000
 export const STREAM_EARLY_END_MS = 1_000
 /** Longest `retry:` or `Retry-After` that is honoured, ms. */
 export const RETRY_MS_MAX = 300_000
+/** Bounds of the window over which agents spread their first reconnects when a stream is lost, ms (R-16). */
+export const RECONNECT_WINDOW_MS_MIN = 2_000
+export const RECONNECT_WINDOW_MS_MAX = 300_000
+/** After its slot, or the window, a hub that refuses is still expected to come back for so long, ms, and that is no failure (R-15). */
+export const SLOT_GRACE_MS = 10_000
 /** Bounds of the pace a hub may set by `nextSyncMs`, ms. */
 export const NEXT_SYNC_MS_MIN = 1_000
 export const NEXT_SYNC_MS_MAX = 300_000
@@ -267,8 +272,14 @@ export const KEEP_ALIVE_MS = 75_000
 export const PREAMBLE_RETRY_MS = 2_000
 /** Time in which `drain` lets requests finish unless told otherwise, ms. */
 export const DRAIN_MS_DEFAULT = 5_000
-/** Window of the first reconnects after a drain, ms: long enough for a process to start again. */
-export const DRAIN_RECONNECT_MS = 2_000
+/** Time in which a hub that drains ends its streams unless told otherwise, ms, at most: whoever ends a process waits about 10 s before killing it. */
+export const DRAIN_SPREAD_MS_DEFAULT = 5_000
+/** Expected time for a process to start again at its address, ms: agents come back after it. */
+export const DRAIN_RESTART_MS = 2_000
+/** Streams that a hub accepts per second unless told otherwise; half of it is handed out to agents that come back (R-16). */
+export const ACCEPT_PER_S_DEFAULT = 1_000
+/** Heartbeats whose time is remembered, so that an echo of one tells the round trip (R-51): 16 of the longest paces of syncs at the default period. */
+export const HEARTBEATS_REMEMBERED = 320
 /** Pace of syncs, ms: watched, with running tasks or without a stream, and idle on a healthy stream (R-53). */
 export const SYNC_WATCHED_MS = 3_000
 export const SYNC_ACTIVE_MS = 10_000

@@ -1,6 +1,7 @@
 /** What operators see: agents, tasks, controls and the feed, as the operator API returns them. */
 import type { Control, ControlState } from './controls.ts'
 import type { Json } from './json.ts'
+import type { PathAdvice, PathReport } from './path.ts'
 
 /** The five moments of a control's life, in order. */
 export const STAMP_NAMES = ['created', 'written', 'received', 'applied', 'observed'] as const
@@ -84,6 +85,10 @@ export interface AgentRecord {
   readonly keyCreatedAt?: string
   /** An operator asked for another key, and the agent does not use one yet. */
   readonly keyRotation?: 'asked'
+  /** From the hub's writing of a heartbeat to its echo in the last sync, ms: the way down and up. */
+  readonly roundTripMs?: number
+  /** What the agent sees of the path between, in one word and in a sentence with its remedy. */
+  readonly path?: PathReport & PathAdvice
   readonly openControls: number
   readonly taskCount: number
 }

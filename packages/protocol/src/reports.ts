@@ -17,6 +17,7 @@ import {
   type JsonObject,
 } from './json.ts'
 import * as limits from './limits.ts'
+import { parsePathReport, type PathReport } from './path.ts'
 
 /** What a task says of itself. Ours report these words; an original may report any other, and an empty one. */
 export type TaskStatus = 'queued' | 'running' | 'paused' | 'cancelled' | 'completed' | 'failed'
@@ -100,6 +101,8 @@ export interface SyncRequest {
   readonly received: readonly string[]
   readonly decisions: readonly DecisionReport[]
   readonly heartbeat?: HeartbeatEcho
+  /** What the agent sees of the path between (R-17). */
+  readonly path?: PathReport
 }
 
 /** A task for the agent to start. */
@@ -122,6 +125,8 @@ export interface SyncReply {
   readonly nextSyncMs?: number
   /** The hub wants another key in use: `register` brings it (R-67). */
   readonly rotateKey?: true
+  /** The hub's wall clock when it answered, ms, by which the agent tells how late heartbeats come (R-51). */
+  readonly hubMs?: number
 }
 
 /** A sync request from untrusted JSON; undefined only if `agentId` is missing. What it does not know or cannot read it leaves out (R-14). */
@@ -132,6 +137,7 @@ export function parseSyncRequest(value: Json): SyncRequest | undefined {
   const bootNonce = stringField(value, 'bootNonce', limits.ID_CHARS_MAX)
   const connectCounter = integerField(value, 'connectCounter', 0, Number.MAX_SAFE_INTEGER)
   const heartbeat = parseHeartbeatEcho(field(value, 'heartbeat'))
+  const path = parsePathReport(field(value, 'path'))
   const labels = parseLabels(field(value, 'labels'))
   const count = limits.REPORTS_PER_SYNC_MAX
   return {
@@ -149,6 +155,7 @@ export function parseSyncRequest(value: Json): SyncRequest | undefined {
     received: arrayField(value, 'received', count).flatMap((item) => (isControlId(item) ? [item] : [])),
     decisions: arrayField(value, 'decisions', count).flatMap((item) => parseDecision(item) ?? []),
     ...(heartbeat === undefined ? {} : { heartbeat }),
+    ...(path === undefined ? {} : { path }),
   }
 }
 
@@ -158,6 +165,7 @@ export function parseSyncReply(value: Json): SyncReply {
   const upgrade = field(object, 'upgrade')
   const version = isJsonObject(upgrade) ? stringField(upgrade, 'version', limits.ID_CHARS_MAX) : undefined
   const nextSyncMs = integerField(object, 'nextSyncMs', 0, Number.MAX_SAFE_INTEGER)
+  const hubMs = integerField(object, 'hubMs', 0, Number.MAX_SAFE_INTEGER)
   return {
     controls: parseControls(object),
     newTasks: arrayField(object, 'newTasks', limits.NEW_TASKS_PER_SYNC_MAX).flatMap(
@@ -172,6 +180,7 @@ export function parseSyncReply(value: Json): SyncReply {
     ...(nextSyncMs === undefined
       ? {}
       : { nextSyncMs: Math.min(limits.NEXT_SYNC_MS_MAX, Math.max(limits.NEXT_SYNC_MS_MIN, nextSyncMs)) }),
+    ...(hubMs === undefined ? {} : { hubMs }),
   }
 }
 

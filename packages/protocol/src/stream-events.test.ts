@@ -5,6 +5,7 @@ import * as limits from './limits.ts'
 import { createSseDecoder } from './sse/decode.ts'
 import {
   advertisedHeartbeatMs,
+  advertisedWindowMs,
   downlinkEvent,
   encodeCommands,
   encodeDrain,
@@ -54,6 +55,21 @@ describe('given a preamble', () => {
     expect(advertisedHeartbeatMs('connected hb=15000 jitter=5'), 'more may be added').toBe(15_000)
   })
 
+  test('a window > stands behind it, in a comment of its own', () => {
+    const frames = encodePreamble(15_000, 2_000, 20_000)
+    expect(text(frames)).toBe('retry: 2000\n: connected hb=15000\n\n: window w=20000\n\n')
+    const [, ping] = read(frames)
+    expect(ping?.type === 'ping' && advertisedWindowMs(ping.comment)).toBe(20_000)
+  })
+
+  test('a window beyond the bound > is cut, and other comments tell none', () => {
+    expect(advertisedWindowMs('window w=999999999')).toBe(limits.RECONNECT_WINDOW_MS_MAX)
+    expect(advertisedWindowMs('window w=5 more=1'), 'more may be added').toBe(5)
+    for (const comment of ['window', 'window w=', 'window w=-1', 'window w=5x', 'connected hb=1 w=5', '']) {
+      expect(advertisedWindowMs(comment)).toBeUndefined()
+    }
+  })
+
   test.each(['connected', 'connected hb=', 'connected hb=x', 'hb n=1 t=2', ' connected hb=1', ''])(
     '"%s" > tells none',
     (comment) => {
@@ -70,6 +86,14 @@ describe('given a heartbeat', () => {
   ])('%i at %i > comes back as it was', (counter, hubMs) => {
     const [ping] = read(encodeHeartbeat({ counter, hubMs }))
     expect(ping?.type === 'ping' && parseHeartbeat(ping.comment)).toEqual({ counter, hubMs })
+  })
+
+  test('with the window of reconnects > both are read', () => {
+    const [ping] = read(encodeHeartbeat({ counter: 1, hubMs: 2 }, 3_000))
+    expect(ping).toEqual({ type: 'ping', comment: 'hb n=1 t=2 w=3000' })
+    expect(parseHeartbeat('hb n=1 t=2 w=3000')).toEqual({ counter: 1, hubMs: 2 })
+    expect(advertisedWindowMs('hb n=1 t=2 w=3000')).toBe(3_000)
+    expect(advertisedWindowMs('hb n=1 t=2')).toBeUndefined()
   })
 
   test('with a word that comes later > is still a heartbeat', () => {

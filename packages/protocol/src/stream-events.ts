@@ -5,6 +5,7 @@ import {
   CONTROLS_PER_MESSAGE_MAX,
   JSON_DEPTH_MAX,
   MESSAGE_CHARS_MAX,
+  RECONNECT_WINDOW_MS_MAX,
   RETRY_MS_MAX,
   SSE_DATA_LINE_BYTES_MAX,
 } from './limits.ts'
@@ -13,7 +14,8 @@ import { encodeSseComment, encodeSseEvent } from './sse/encode.ts'
 /** One thing that came down a stream. A comment is a `ping`: it proves life and asks for nothing. */
 export type DownlinkEvent =
   | { readonly type: 'ping'; readonly comment: string }
-  | { readonly type: 'sync'; readonly reason: string }
+  /** `withinMs`: the window to spread over when many agents are told at once. */
+  | { readonly type: 'sync'; readonly reason: string; readonly withinMs?: number }
   | { readonly type: 'command'; readonly controls: readonly Control[] }
   | { readonly type: 'drain'; readonly reconnectAfterMs: number }
   | { readonly type: 'unknown'; readonly event: string; readonly data: string }
@@ -24,22 +26,28 @@ export interface Heartbeat {
   readonly hubMs: number
 }
 
-/** The first bytes of every stream: `retry:` and `: connected hb=…`, exactly as originals expect them (R-10). */
-export function encodePreamble(heartbeatMs: number, retryMs: number): Uint8Array {
-  return new TextEncoder().encode(`retry: ${retryMs}\n: connected hb=${heartbeatMs}\n\n`)
+/**
+ * The first bytes of every stream: `retry:` and `: connected hb=…`, exactly as originals expect them (R-10), and the
+ * window of the first reconnects, if there is one to tell (R-16).
+ */
+export function encodePreamble(heartbeatMs: number, retryMs: number, windowMs?: number): Uint8Array {
+  const window = windowMs === undefined ? '' : `: window w=${windowMs}\n\n`
+  return new TextEncoder().encode(`retry: ${retryMs}\n: connected hb=${heartbeatMs}\n\n${window}`)
 }
 
-/** `: hb n=COUNTER t=HUB_MS` (R-11). */
-export function encodeHeartbeat(heartbeat: Heartbeat): Uint8Array {
-  return encodeSseComment(`hb n=${heartbeat.counter} t=${heartbeat.hubMs}`)
+/** `: hb n=COUNTER t=HUB_MS`, and `w=WINDOW_MS` behind it (R-11, R-16). */
+export function encodeHeartbeat(heartbeat: Heartbeat, windowMs?: number): Uint8Array {
+  const window = windowMs === undefined ? '' : ` w=${windowMs}`
+  return encodeSseComment(`hb n=${heartbeat.counter} t=${heartbeat.hubMs}${window}`)
 }
 
-/** `event: sync`: come and fetch. */
-export function encodeSync(reason: string): Uint8Array {
-  return encodeSseEvent({ event: 'sync', data: JSON.stringify({ reason }) })
+/** `event: sync`: come and fetch, at some time within `withinMs` if it is given. */
+export function encodeSync(reason: string, withinMs?: number): Uint8Array {
+  const data = { reason, ...(withinMs === undefined ? {} : { withinMs }) }
+  return encodeSseEvent({ event: 'sync', data: JSON.stringify(data) })
 }
 
-/** `event: drain`: this stream will end; come back after `reconnectAfterMs`. Originals ignore it. */
+/** `event: drain`: this stream will end; come back `reconnectAfterMs` after its end (R-15). Originals ignore it. */
 export function encodeDrain(reconnectAfterMs: number): Uint8Array {
   return encodeSseEvent({ event: 'drain', data: JSON.stringify({ reconnectAfterMs }) })
 }
@@ -72,7 +80,7 @@ export function downlinkEvent(event: string, data: string): DownlinkEvent {
   const value =
     event === 'sync' || event === 'command' || event === 'drain' ? parseJson(data, JSON_DEPTH_MAX) : undefined
   // A `sync` asks for nothing that its data could change, so unreadable data must not swallow it.
-  if (event === 'sync') return { type: 'sync', reason: reasonOf(value) }
+  if (event === 'sync') return syncEvent(value)
   if (value === undefined || !isJsonObject(value)) return { type: 'unknown', event, data }
   if (event === 'command') return { type: 'command', controls: parseControls(value) }
   const reconnectAfterMs = integerField(value, 'reconnectAfterMs', 0, Number.MAX_SAFE_INTEGER) ?? 0
@@ -91,7 +99,18 @@ export function advertisedHeartbeatMs(comment: string): number | undefined {
   return match === null ? undefined : Number(match[1])
 }
 
-function reasonOf(value: ReturnType<typeof parseJson>): string {
-  if (value === undefined || !isJsonObject(value)) return ''
-  return stringField(value, 'reason', MESSAGE_CHARS_MAX) ?? ''
+/** The window of the first reconnects that a comment tells, ms, at most `RECONNECT_WINDOW_MS_MAX`, or undefined (R-16). */
+export function advertisedWindowMs(comment: string): number | undefined {
+  const match = /^(?:window|hb n=\d{1,15} t=\d{1,15}) w=(\d{1,9})(?: |$)/.exec(comment)
+  return match === null ? undefined : Math.min(RECONNECT_WINDOW_MS_MAX, Number(match[1]))
+}
+
+function syncEvent(value: ReturnType<typeof parseJson>): DownlinkEvent {
+  if (value === undefined || !isJsonObject(value)) return { type: 'sync', reason: '' }
+  const withinMs = integerField(value, 'withinMs', 1, Number.MAX_SAFE_INTEGER)
+  return {
+    type: 'sync',
+    reason: stringField(value, 'reason', MESSAGE_CHARS_MAX) ?? '',
+    ...(withinMs === undefined ? {} : { withinMs: Math.min(RETRY_MS_MAX, withinMs) }),
+  }
 }

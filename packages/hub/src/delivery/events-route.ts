@@ -23,7 +23,9 @@ export interface EventsRouteOptions {
   readonly memories: AgentMemories
   readonly changes: MailboxChanges
   readonly registry: SessionRegistry
-  readonly isDraining: () => boolean
+  /** While the hub stops: how long until another try may succeed, ms. */
+  readonly drainingMs: () => number | undefined
+  readonly windowMs: () => number
 }
 
 const HEADERS = {
@@ -37,7 +39,6 @@ const HEADERS = {
 export function createEventsRoute(options: EventsRouteOptions): AgentRoute & Disposable {
   const { store, service, changes, registry, agents, clock } = options
   const pushers = new WeakMap<Session, Pusher>()
-  const preamble = encodePreamble(options.heartbeatMs, limits.PREAMBLE_RETRY_MS)
   const listener = changes.listen((change) => {
     const session = registry.get(change.agentId)
     if (session !== undefined) pushers.get(session)?.deliver(change)
@@ -45,11 +46,13 @@ export function createEventsRoute(options: EventsRouteOptions): AgentRoute & Dis
 
   async function handle({ agent, request, response }: AgentCall): Promise<void> {
     const { agentId } = agent
-    if (options.isDraining()) throw new HubError('draining', 'This hub is stopping. Connect again shortly.')
+    assertServing()
     const boot = bootOf(request)
     const { earlierBoots } = await service.mailbox(agentId)
     if (boot !== undefined && earlierBoots.includes(boot.bootNonce)) throw hashTaken(agentId)
     if (response.destroyed) return
+    // It may have begun to stop meanwhile, and ends no stream that opens from then on.
+    assertServing()
     if (boot === undefined && registry.get(agentId) !== undefined) {
       admitDisplacement(options.memories.of(agentId), agentId, clock)
     }
@@ -79,6 +82,12 @@ export function createEventsRoute(options: EventsRouteOptions): AgentRoute & Dis
     }
   }
 
+  function assertServing(): void {
+    const retryAfterMs = options.drainingMs()
+    if (retryAfterMs === undefined) return
+    throw new HubError('draining', 'This hub is stopping. Connect again shortly.', { retryAfterMs })
+  }
+
   function openSession(agentId: string, boot: Boot | undefined, response: ServerResponse): Session {
     const { socket } = response
     socket?.setNoDelay(true)
@@ -94,7 +103,9 @@ export function createEventsRoute(options: EventsRouteOptions): AgentRoute & Dis
     response.on('close', () => session.end())
     response.on('error', () => session.end())
     response.writeHead(200, HEADERS)
-    session.send({ bytes: preamble })
+    session.send({
+      bytes: encodePreamble(options.heartbeatMs, limits.PREAMBLE_RETRY_MS, options.windowMs()),
+    })
     return session
   }
 

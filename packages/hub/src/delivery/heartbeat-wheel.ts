@@ -1,5 +1,6 @@
 /** One timer that sends every stream its heartbeat; the frame is encoded once per tick. */
 import { encodeHeartbeat, type Clock, type Timer } from '@downlink/protocol'
+import type { HeartbeatTimes } from './heartbeat-times.ts'
 import type { Session } from './session.ts'
 
 /** What the wheel needs. */
@@ -7,11 +8,14 @@ export interface HeartbeatWheelOptions {
   readonly clock: Clock
   readonly heartbeatMs: number
   readonly sessions: () => Iterable<Session>
+  /** The window of the first reconnects, told with every heartbeat as the fleet grows and shrinks. */
+  readonly windowMs: () => number
+  readonly times: HeartbeatTimes
 }
 
 /** Starts the wheel; disposed of, it never sends again. */
 export function startHeartbeatWheel(options: HeartbeatWheelOptions): Disposable {
-  const { clock, heartbeatMs, sessions } = options
+  const { clock, heartbeatMs, sessions, windowMs, times } = options
   let counter = 0
   let timer: Timer
   // Due times are multiples of the period, so that slow ticks do not add up to a longer one.
@@ -19,7 +23,9 @@ export function startHeartbeatWheel(options: HeartbeatWheelOptions): Disposable 
 
   const tick = (): void => {
     counter += 1
-    const frame = encodeHeartbeat({ counter, hubMs: clock.wallMs() })
+    const hubMs = Math.round(clock.wallMs())
+    const frame = encodeHeartbeat({ counter, hubMs }, windowMs())
+    times.wrote(counter, hubMs, clock.monotonicMs())
     for (const session of sessions()) session.sendHeartbeat(frame)
     schedule()
   }

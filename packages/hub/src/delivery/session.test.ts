@@ -1,6 +1,7 @@
 import { encodeCommands, limits } from '@downlink/protocol'
 import { describe, expect, test } from 'vitest'
 import { createTestClock, type TestClock } from '../../../testkit/src/test-clock.ts'
+import { HeartbeatTimes } from './heartbeat-times.ts'
 import { startHeartbeatWheel } from './heartbeat-wheel.ts'
 import { createSessionRegistry } from './session-registry.ts'
 import { createSession, type Session } from './session.ts'
@@ -141,13 +142,23 @@ describe('given a heartbeat wheel', () => {
   test('when time passes > all streams get the same frame with a growing counter, until it is stopped', () => {
     const clock = createTestClock({ wallMs: 1_000 })
     const fakes = [fakeSession(undefined, clock), fakeSession(undefined, clock)]
+    const times = new HeartbeatTimes()
     const wheel = startHeartbeatWheel({
       clock,
       heartbeatMs: 100,
       sessions: () => fakes.map((f) => f.session),
+      windowMs: () => 2_000,
+      times,
     })
     clock.advance(250)
-    for (const fake of fakes) expect(fake.texts).toEqual([': hb n=1 t=1100\n\n', ': hb n=2 t=1200\n\n'])
+    for (const fake of fakes) {
+      expect(fake.texts).toEqual([': hb n=1 t=1100 w=2000\n\n', ': hb n=2 t=1200 w=2000\n\n'])
+    }
+    const echo = { counter: 2, hubMs: 1_200, agoMs: 20 }
+    expect(times.roundTripMs(echo, clock.monotonicMs()), '50 ms ago, of which the agent had it 20').toBe(30)
+    expect(times.roundTripMs({ ...echo, agoMs: 60 }, clock.monotonicMs()), 'of the future').toBeUndefined()
+    expect(times.roundTripMs({ ...echo, hubMs: 1 }, clock.monotonicMs()), 'another hub’s').toBeUndefined()
+    expect(times.roundTripMs({ ...echo, counter: 9 }, clock.monotonicMs()), 'never sent').toBeUndefined()
     expect(clock.pendingTimers, 'one timer for all streams').toBe(1)
     wheel[Symbol.dispose]()
     clock.advance(1_000)

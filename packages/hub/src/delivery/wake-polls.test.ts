@@ -54,6 +54,6 @@ test('given as many polls as a hub holds > one more agent is refused, one that i
   expect(() => polls.hold('one-more', undefined)).toThrow(/already wait at this hub. Ask again shortly/)
   polls.hold('a0', undefined)
   expect(await first.ended).toEqual({ kind: 'wake', wake: false })
-  polls.releaseAll()
+  for (const agentId of polls.agentIds()) polls.release(agentId)
   expect([polls.size, clock.pendingTimers]).toEqual([0, 0])
 })

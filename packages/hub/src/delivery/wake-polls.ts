@@ -35,8 +35,10 @@ export interface WakePolls extends Disposable {
   nudge(agentId: string): boolean
   /** Ends the agent's poll, if there is one. */
   end(agentId: string, end: WakeEnd): void
-  /** Answers all polls: the hub stops. */
-  releaseAll(): void
+  /** The agents whose polls are held. */
+  agentIds(): readonly string[]
+  /** Answers the agent's poll, if there is one, as if its time were up: the hub stops. */
+  release(agentId: string): void
 }
 
 /** What polls need. */
@@ -86,9 +88,8 @@ export function createWakePolls(options: WakePollsOptions): WakePolls {
       return poll !== undefined
     },
     end: (agentId, end) => polls.get(agentId)?.end(end),
-    releaseAll() {
-      for (const poll of polls.values()) poll.end(NOTHING)
-    },
+    agentIds: () => [...polls.keys()],
+    release: (agentId) => polls.get(agentId)?.end(NOTHING),
     [Symbol.dispose]() {
       listener[Symbol.dispose]()
       for (const poll of polls.values()) poll.end({ kind: 'gone' })

@@ -18,20 +18,23 @@ export interface WakeRouteOptions {
   readonly service: ControlService
   readonly memories: AgentMemories
   readonly polls: WakePolls
-  readonly isDraining: () => boolean
+  /** While the hub stops: how long until another try may succeed, ms. */
+  readonly drainingMs: () => number | undefined
 }
 
 /** The route. */
 export function createWakeRoute(options: WakeRouteOptions): AgentRoute {
-  const { clock, agents, service, memories, polls, isDraining } = options
+  const { clock, agents, service, memories, polls, drainingMs } = options
 
   async function handle({ agent, request, response }: AgentCall): Promise<void> {
     const { agentId } = agent
-    if (isDraining()) throw new HubError('draining', 'This hub is stopping. Ask again shortly.')
+    assertServing()
     const boot = bootOf(request)
     const { earlierBoots } = await service.mailbox(agentId)
     if (boot !== undefined && earlierBoots.includes(boot.bootNonce)) throw hashTaken(agentId)
     if (response.destroyed) return
+    // It may have begun to stop meanwhile, and answers no poll that is held from then on.
+    assertServing()
     if (boot === undefined && polls.isHeld(agentId)) admitDisplacement(memories.of(agentId), agentId, clock)
 
     const poll = polls.hold(agentId, boot)
@@ -47,9 +50,14 @@ export function createWakeRoute(options: WakeRouteOptions): AgentRoute {
     }
     const end = await poll.ended
     if (end.kind === 'gone') return
-    if (isDraining()) response.setHeader('Connection', 'close')
+    if (drainingMs() !== undefined) response.setHeader('Connection', 'close')
     if (end.kind === 'refused') replyError(response, end.error)
     else await replyJson(response, 200, { wake: end.wake })
+  }
+  function assertServing(): void {
+    const retryAfterMs = drainingMs()
+    if (retryAfterMs === undefined) return
+    throw new HubError('draining', 'This hub is stopping. Ask again shortly.', { retryAfterMs })
   }
   return { method: 'GET', path: 'wake', handle }
 }

@@ -7,8 +7,8 @@ export interface InFlight {
   readonly size: number
   /** Follows a reply until it is sent or its connection is gone. */
   follow(response: ServerResponse): void
-  /** Resolves when none is left, or after `deadlineMs`. */
-  idle(deadlineMs: number): Promise<void>
+  /** Resolves when none is left, after `deadlineMs`, or when `signal` aborts. */
+  idle(deadlineMs: number, signal: AbortSignal): Promise<void>
   /** Cuts those that are left. */
   destroy(): void
 }
@@ -28,13 +28,16 @@ export function createInFlight(clock: Clock): InFlight {
         if (responses.size === 0) onIdle?.()
       })
     },
-    async idle(deadlineMs) {
-      if (responses.size === 0) return
+    async idle(deadlineMs, signal) {
+      if (responses.size === 0 || signal.aborted) return
       const { promise, resolve } = Promise.withResolvers<void>()
       onIdle = resolve
       const timer = clock.setTimer(deadlineMs, resolve)
+      const onAbort = (): void => resolve()
+      signal.addEventListener('abort', onAbort, { once: true })
       await promise
       timer.cancel()
+      signal.removeEventListener('abort', onAbort)
     },
     destroy() {
       for (const response of responses) response.destroy()

@@ -1,0 +1,120 @@
+/** What a hub is told: its options, their defaults and bounds. */
+import { limits, systemClock, systemRandom, type Clock, type Random } from '@downlink/protocol'
+import { silentLogger, type Logger } from './logger.ts'
+import type { Store } from './store/store.ts'
+
+/** Options of {@link createHub}. */
+export interface HubOptions {
+  /** Where everything is kept. It stays open when the hub stops: whoever opened it closes it, after the hub. */
+  readonly store: Store
+  /** @defaultValue the clock of this machine */
+  readonly clock?: Clock
+  /** @defaultValue the random source of this machine; for spreading reconnects only */
+  readonly random?: Random
+  /**
+   * Period of the streams' heartbeats, ms, 50 to 20,000.
+   * @defaultValue 15,000
+   */
+  readonly heartbeatMs?: number
+  /**
+   * Longest time that a `wake` is held, ms, 10 to 28,000: shorter where a proxy gives up sooner.
+   * @defaultValue 28,000
+   */
+  readonly wakeHoldMs?: number
+  /**
+   * Requests per second that one agent may send, and four times as many at once; past it 429.
+   * @defaultValue 50
+   */
+  readonly agentRequestsPerS?: number
+  /**
+   * Requests per second that one operator's token may send, and four times as many at once; past it 429.
+   * @defaultValue 1,000
+   */
+  readonly operatorRequestsPerS?: number
+  /**
+   * How old an agent's key may get before the agent is told to replace it, ms, from an hour (R-67).
+   * @defaultValue no age: keys are replaced when an operator asks for it
+   */
+  readonly agentKeyAgeMsMax?: number
+  /**
+   * Streams that this hub accepts per second: half of it is handed out to agents that come back after a loss, or are sent
+   * away by a drain (R-16).
+   * @defaultValue 1,000
+   */
+  readonly acceptPerS?: number
+  /** @defaultValue nothing is logged */
+  readonly logger?: Logger
+  /**
+   * What stands before every path of the hub, such as `/downlink`, when it is part of another server.
+   * @defaultValue none
+   */
+  readonly basePath?: string
+}
+
+/** How a hub stops. */
+export interface DrainHubOptions {
+  /**
+   * Time over which streams end, ms.
+   * @defaultValue what half of `acceptPerS` needs to take them all again, at most 5,000
+   */
+  readonly drainMs?: number
+  /**
+   * Expected time until this hub is there again, ms; agents come back after it. 0 if other hubs take its agents at once.
+   * @defaultValue 2,000
+   */
+  readonly restartMs?: number
+  /** For all of it, ms; what has not finished then is cut. @defaultValue `drainMs` and 5,000 more */
+  readonly deadlineMs?: number
+  /** Cuts what is left when it aborts. */
+  readonly signal?: AbortSignal
+}
+
+/** The options with their defaults. */
+export interface HubSettings {
+  readonly store: Store
+  readonly clock: Clock
+  readonly random: Random
+  readonly heartbeatMs: number
+  readonly wakeHoldMs: number
+  readonly agentRequestsPerS: number
+  readonly operatorRequestsPerS: number
+  readonly agentKeyAgeMsMax: number
+  readonly acceptPerS: number
+  readonly logger: Logger
+  readonly basePath: string
+}
+
+/** @throws RangeError for a number or `basePath` that is not allowed. */
+export function checkedSettings(options: HubOptions): HubSettings {
+  const {
+    heartbeatMs = limits.HEARTBEAT_MS_DEFAULT,
+    wakeHoldMs = limits.WAKE_HOLD_MS_MAX,
+    agentRequestsPerS = limits.AGENT_REQUESTS_PER_S,
+    operatorRequestsPerS = limits.OPERATOR_REQUESTS_PER_S,
+    agentKeyAgeMsMax = Infinity,
+    acceptPerS = limits.ACCEPT_PER_S_DEFAULT,
+    basePath = '',
+    clock = systemClock,
+    random = systemRandom,
+    logger = silentLogger,
+    store,
+  } = options
+  assertWithin('heartbeatMs', heartbeatMs, limits.HEARTBEAT_MS_MIN, limits.HEARTBEAT_MS_MAX)
+  assertWithin('wakeHoldMs', wakeHoldMs, limits.WAKE_HOLD_MS_MIN, limits.WAKE_HOLD_MS_MAX)
+  assertWithin('agentRequestsPerS', agentRequestsPerS, 1, limits.REQUESTS_PER_S_MAX)
+  assertWithin('operatorRequestsPerS', operatorRequestsPerS, 1, limits.REQUESTS_PER_S_MAX)
+  if (agentKeyAgeMsMax < limits.AGENT_KEY_AGE_MS_MIN) {
+    throw new RangeError(`agentKeyAgeMsMax must be at least ${limits.AGENT_KEY_AGE_MS_MIN} ms, an hour.`)
+  }
+  assertWithin('acceptPerS', acceptPerS, 1, limits.REQUESTS_PER_S_MAX)
+  if (basePath !== '' && !/^(?:\/[A-Za-z0-9._~-]+)+$/.test(basePath)) {
+    throw new RangeError('basePath must be empty or like "/downlink", without a slash at its end.')
+  }
+  const rates = { agentRequestsPerS, operatorRequestsPerS, agentKeyAgeMsMax, acceptPerS }
+  return { store, clock, random, heartbeatMs, wakeHoldMs, ...rates, logger, basePath }
+}
+
+function assertWithin(name: string, value: number, min: number, max: number): void {
+  if (Number.isInteger(value) && value >= min && value <= max) return
+  throw new RangeError(`${name} must be an integer from ${min} to ${max}; it is ${value}.`)
+}
