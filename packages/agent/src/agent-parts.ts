@@ -62,6 +62,7 @@ export async function openAgentParts(base: AgentBase): Promise<AgentParts> {
     allowPlainHttp: options.allowPlainHttp ?? false,
     ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
     ...(options.tls === undefined ? {} : { tls: options.tls }),
+    ...(options.transport === undefined ? {} : { transport: options.transport }),
     journalId: () => journal?.ledger.journalId,
   })
   try {

@@ -30,6 +30,7 @@ import {
   type PreparedRequest,
   type RequestContext,
 } from './connection/request-context.ts'
+import { requesterOf, type AgentTransport } from './connection/transport.ts'
 import { MirrorList, type MirrorPool } from './mirror/mirror-pool.ts'
 import { tryMirrors, type MirrorCall, type MirrorTry } from './mirror/try-mirrors.ts'
 
@@ -57,6 +58,8 @@ export interface AgentClientOptions {
    */
   readonly proxy?: false | string | URL
   readonly tls?: AgentTls
+  /** Carries the requests in the place of the network; for tests. @defaultValue sockets */
+  readonly transport?: AgentTransport
   /** @defaultValue the random source of this machine */
   readonly random?: Random
 }
@@ -149,6 +152,7 @@ export function createAgentClient(options: AgentClientOptions): AgentClient {
     boot: options.boot,
     userAgent,
     tls: options.tls ?? {},
+    transport: options.transport,
     proxyFor: (hub) => proxyFor(hub, options.proxy, process.env),
     credential: options.credential,
     journalId: options.journalId ?? (() => undefined),
@@ -262,7 +266,9 @@ class HubClient implements AgentClient {
     options: RequestOptions,
   ): Promise<JsonObject> {
     const within = { ...options, deadlineMs, answered }
-    return requestJson(this.poolOf(mirror), this.clock, prepared, body, within)
+    const { transport } = this.context
+    const requester = transport === undefined ? this.poolOf(mirror) : requesterOf(transport, mirror.origin)
+    return requestJson(requester, this.clock, prepared, body, within)
   }
 
   private poolOf(mirror: URL): Pool {

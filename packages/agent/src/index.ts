@@ -27,6 +27,7 @@ export type {
 } from './client.ts'
 export type { DownlinkMode } from './connection/connection-state.ts'
 export type { AgentTls } from './connection/connector.ts'
+export type { AgentTransport, TransportReply, TransportRequest } from './connection/transport.ts'
 export { openEventStream } from './connection/event-stream.ts'
 export type { EventStream, EventStreamOptions, StreamEnd } from './connection/event-stream.ts'
 export { fileCredential, memoryCredential } from './credential.ts'

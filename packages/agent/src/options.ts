@@ -2,6 +2,7 @@
 import type { Clock, Control, ControlState, Random } from '@downlink/protocol'
 import type { DownlinkMode } from './connection/connection-state.ts'
 import type { AgentTls } from './connection/connector.ts'
+import type { AgentTransport } from './connection/transport.ts'
 import type { Credential } from './credential.ts'
 import type { Logger } from './logger.ts'
 import type { TaskExecutor } from './tasks/executor.ts'
@@ -56,6 +57,8 @@ export interface AgentOptions {
    */
   readonly proxy?: false | string | URL
   readonly tls?: AgentTls
+  /** Carries the requests in the place of the network; for tests, see `@downlink/agent/testing`. @defaultValue sockets */
+  readonly transport?: AgentTransport
   /** @defaultValue the clock of this machine */
   readonly clock?: Clock
   /** @defaultValue the random source of this machine */

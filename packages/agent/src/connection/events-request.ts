@@ -14,6 +14,7 @@ import {
 import { replyFailure } from './json-request.ts'
 import { discardBody } from './reply-body.ts'
 import { bootHeaders, connectionOptions, prepareRequest, type RequestContext } from './request-context.ts'
+import { requesterOf } from './transport.ts'
 
 /** An open connection whose reply is an event stream. */
 export interface EventsReply {
@@ -48,10 +49,13 @@ export async function requestEvents(
     ? undefined
     : context.clock.setTimer(deadlineMs, () => connection.abort(timedOut(request, deadlineMs)))
   let bound: ByteBound | undefined
-  const client = new Client(
-    mirror.origin,
-    connectionOptions(context, mirror, connection.signal, (made) => (bound = made)),
-  )
+  const client =
+    context.transport === undefined
+      ? new Client(
+          mirror.origin,
+          connectionOptions(context, mirror, connection.signal, (made) => (bound = made)),
+        )
+      : requesterOf(context.transport, mirror.origin)
   const hangUp = (): Promise<void> => {
     signal.removeEventListener('abort', onAbort)
     return client.destroy()

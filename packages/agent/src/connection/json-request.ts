@@ -22,6 +22,7 @@ import {
 import { withDeadline } from './deadline.ts'
 import { discardBody, readBody, readErrorBody } from './reply-body.ts'
 import type { PreparedRequest } from './request-context.ts'
+import type { Requester } from './transport.ts'
 
 /** When to give up: the caller's signal, and the deadline of the whole exchange. */
 export interface JsonRequestLimits {
@@ -37,7 +38,7 @@ export interface JsonRequestLimits {
  * `reply_too_large` or of a failed connection; the signal's reason when it aborts.
  */
 export async function requestJson(
-  dispatcher: Dispatcher,
+  requester: Requester,
   clock: Clock,
   request: PreparedRequest,
   body: JsonObject | undefined,
@@ -50,7 +51,7 @@ export async function requestJson(
     )
   return withDeadline(clock, deadlineMs, signal, passed, async (bounded) => {
     try {
-      const reply = await dispatcher.request({
+      const reply = await requester.request({
         method: request.method,
         path: request.path,
         headers: {

@@ -5,11 +5,14 @@ import type { AgentBoot } from '../boot.ts'
 import type { ByteBound } from './byte-bound.ts'
 import { createConnector, type AgentTls } from './connector.ts'
 import type { FailedRequest } from './http-failure.ts'
+import type { AgentTransport } from './transport.ts'
 
 /** See the options of `createAgentClient` for the parts that a caller hands in. */
 export interface RequestContext {
   readonly clock: Clock
   readonly tls: AgentTls
+  /** In the place of sockets. */
+  readonly transport: AgentTransport | undefined
   /** The proxy through which a hub is reached, or undefined. */
   proxyFor(hub: URL): URL | undefined
   readonly boot: AgentBoot
