@@ -17,12 +17,17 @@ export interface DownlinkProcess {
   stop(signal?: NodeJS.Signals): Promise<number | string>
 }
 
-/** Starts `downlink ARGS` from its sources in the folder `cwd`. */
-export function startDownlink(cwd: string, args: readonly string[]): DownlinkProcess {
-  const child = spawn(process.execPath, ['--conditions=@downlink/source', MAIN, ...args], {
-    cwd,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+/**
+ * Starts `downlink ARGS` from its sources in the folder `cwd`.
+ * @param within - a command that runs another one in its own place, such as `ip netns exec NAME`.
+ */
+export function startDownlink(
+  cwd: string,
+  args: readonly string[],
+  within: readonly string[] = [],
+): DownlinkProcess {
+  const [program = '', ...all] = [...within, process.execPath, '--conditions=@downlink/source', MAIN, ...args]
+  const child = spawn(program, all, { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
   let text = ''
   const watchers = new Set<() => void>()
   const take = (chunk: Buffer): void => {

@@ -22,8 +22,9 @@ export const TOOLS: readonly Tool[] = [
   {
     name: 'openssl',
     aptPackage: 'openssl',
-    tests: ['packages/agent/src/connection/{tls,proxy}.fault.test.ts'],
+    tests: ['packages/agent/src/connection/{tls,proxy}.fault.test.ts', 'e2e/nginx.test.ts'],
   },
+  { name: 'nginx', aptPackage: 'nginx-light', tests: ['e2e/nginx.test.ts'] },
   { name: 'curl', aptPackage: 'curl', tests: ['e2e/curl.test.ts'] },
 ]
 

@@ -160,6 +160,7 @@ function assemble(
     send: (request, signal) => client.sync(request, { signal }),
     takeIn: (reply) => exchange.takeIn(reply),
     onSuccess: () => board.syncAnswered(),
+    isStreaming: () => board.status.downlink === 'sse',
     onFailure: (error) => {
       board.syncFailed(error)
       events.log('warn', { error }, 'a sync failed; it is tried again')

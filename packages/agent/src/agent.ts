@@ -216,7 +216,10 @@ class DownlinkAgent implements Agent {
       signal,
       onEvent: (event) => this.#onStreamEvent(event),
       onSyncWanted: () => sync.want(),
-      onStatus: (status) => this.#board.connection(status),
+      onStatus: (status) => {
+        this.#board.connection(status)
+        sync.paceChanged()
+      },
       onStream: (stream) => {
         this.#stream = stream
         controls.streamOpened()

@@ -202,6 +202,7 @@ test.each([
   [['pause', '--wait', 'a1', 't1']],
   [['pause', 'a1', 't1', '--ttl', '5']],
   [['hub', '--port', '70000']],
+  [['hub', '--heartbeat', '1m']],
   [['enroll', '--uses', '0']],
   [['run', 'a1', 'x', '--input', '{']],
   [['agents', '--hub', 'https://hub.example.com']],

@@ -20,6 +20,8 @@ export interface LocalHubOptions {
   readonly host: string
   /** Such as `up`: for the message about a port that is taken. */
   readonly command: string
+  /** As of `createHub`. */
+  readonly heartbeatMs?: number
 }
 
 /** A running hub. Disposing of it drains it and closes its database. */
@@ -34,7 +36,7 @@ export interface LocalHub extends AsyncDisposable {
  * @throws CommandError `failed` for a port or host that cannot be had; StoreError for a database that is in use or broken.
  */
 export async function startLocalHub(context: CommandContext, options: LocalHubOptions): Promise<LocalHub> {
-  const { folder } = options
+  const { folder, heartbeatMs } = options
   const { clock, random, output } = context
   await makePrivateFolder(folder.path)
   const logger = createLineLogger(output, 'hub')
@@ -45,7 +47,13 @@ export async function startLocalHub(context: CommandContext, options: LocalHubOp
     await store[Symbol.asyncDispose]()
   }
   try {
-    hub = await createHub({ store, clock, random, logger })
+    hub = await createHub({
+      store,
+      clock,
+      random,
+      logger,
+      ...(heartbeatMs === undefined ? {} : { heartbeatMs }),
+    })
     const url = reachableUrl(await listen(hub, options))
     const client = await clientWithToken(context, store, folder.tokenFile, url)
     await writeHubUrl(folder, url)

@@ -26,6 +26,7 @@ function startLoop(random = 0.5, runs = true) {
   const open: PromiseWithResolvers<SyncReply>[] = []
   const seen = { sent: 0, failures: 0, successes: 0, mostAtOnce: 0 }
   let takeIn: () => Promise<void> = async () => undefined
+  let isStreaming = true
   const loop = new SyncLoop({
     clock,
     random: () => random,
@@ -45,6 +46,7 @@ function startLoop(random = 0.5, runs = true) {
     takeIn: () => takeIn(),
     onFailure: () => void seen.failures++,
     onSuccess: () => void seen.successes++,
+    isStreaming: () => isStreaming,
   })
   const controller = new AbortController()
   const running = runs ? loop.run(controller.signal) : Promise.resolve()
@@ -59,6 +61,10 @@ function startLoop(random = 0.5, runs = true) {
     seen,
     stop,
     setTakeIn: (next: () => Promise<void>) => void (takeIn = next),
+    setStreaming: (is: boolean) => {
+      isStreaming = is
+      loop.paceChanged()
+    },
     async answer(reply: Partial<SyncReply> = {}, base: SyncReply = REPLY) {
       await turn()
       expect(open, 'no sync is under way to be answered').toHaveLength(1)
@@ -73,6 +79,41 @@ function startLoop(random = 0.5, runs = true) {
     },
   }
 }
+
+describe('given a hub that believes its stream arrives, and sets the pace of one', () => {
+  test('when the agent has no stream > it syncs at the pace without one, and at that of the hub once it has', async () => {
+    const { clock, answer, setStreaming, seen } = startLoop()
+    setStreaming(false)
+    await answer()
+    clock.advance(limits.SYNC_ACTIVE_MS - 1)
+    await turn()
+    expect(seen.sent).toBe(1)
+    clock.advance(1)
+    await answer()
+    expect(seen.sent).toBe(2)
+    setStreaming(true)
+    clock.advance(59_999)
+    await turn()
+    expect(seen.sent).toBe(2)
+    clock.advance(1)
+    await answer()
+    expect(seen.sent).toBe(3)
+  })
+
+  test('when the stream ends between two syncs > the next one is due at the pace without one', async () => {
+    const { clock, answer, setStreaming, seen } = startLoop()
+    await answer()
+    clock.advance(20_000)
+    await turn()
+    expect(seen.sent).toBe(1)
+    setStreaming(false)
+    await answer({ nextSyncMs: 2_000 })
+    expect(seen.sent, 'it was due 10 s ago').toBe(2)
+    clock.advance(2_000)
+    await turn()
+    expect(seen.sent, 'a faster pace of the hub holds').toBe(3)
+  })
+})
 
 describe('given a hub that answers', () => {
   test('when it starts > it syncs at once, then at the pace that the hub sets', async () => {

@@ -21,6 +21,8 @@ export interface SyncLoopOptions {
   readonly takeIn: (reply: SyncReply) => Promise<void>
   readonly onFailure: (error: unknown) => void
   readonly onSuccess: () => void
+  /** Whether a stream brings the news; the hub's word for it is not enough. */
+  readonly isStreaming: () => boolean
 }
 
 /** Paces of an original server, which says no `nextSyncMs`, ms. */
@@ -40,6 +42,8 @@ export class SyncLoop {
   #askedMs = 0
   #notBeforeMs = 0
   #nextMs = 0
+  /** When the next sync is due without a stream, whatever pace the hub set: it may believe that its stream arrives. */
+  #nextAloneMs = 0
   #ring: (() => void) | undefined
 
   constructor(options: SyncLoopOptions) {
@@ -49,6 +53,11 @@ export class SyncLoop {
   /** Asks for a sync: at once, or right after the one under way, which may have missed what this is about (R-50). */
   want(): void {
     this.#owed = true
+    this.#ring?.()
+  }
+
+  /** A stream opened or ended, so the pace may be another one. */
+  paceChanged(): void {
     this.#ring?.()
   }
 
@@ -89,7 +98,10 @@ export class SyncLoop {
       this.#notBeforeMs = 0
       this.#askedMs = 0
       const paceMs = reply.nextSyncMs ?? (reply.watching ? ORIGINAL_WATCHED_MS : ORIGINAL_PACE_MS)
-      this.#nextMs = clock.monotonicMs() + paceMs * (1 + JITTER * (2 * random() - 1))
+      const answeredMs = clock.monotonicMs()
+      const spread = 1 + JITTER * (2 * random() - 1)
+      this.#nextMs = answeredMs + paceMs * spread
+      this.#nextAloneMs = answeredMs + Math.min(paceMs, limits.SYNC_ACTIVE_MS) * spread
       this.#options.onSuccess()
       return true
     } catch (error) {
@@ -108,9 +120,10 @@ export class SyncLoop {
 
   /** Until a sync is owed and allowed, or due. */
   async #wait(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#options
+    const { clock, isStreaming } = this.#options
     for (;;) {
-      const dueMs = this.#owed ? this.#notBeforeMs : Math.max(this.#nextMs, this.#notBeforeMs)
+      const paceMs = isStreaming() ? this.#nextMs : this.#nextAloneMs
+      const dueMs = this.#owed ? this.#notBeforeMs : Math.max(paceMs, this.#notBeforeMs)
       const leftMs = dueMs - clock.monotonicMs()
       if (leftMs <= 0 || signal.aborted) return
       await this.#sleep(leftMs, signal)

@@ -1,10 +1,11 @@
 /** `downlink hub`: runs a hub until it is ended. */
-import type { Command } from 'commander'
+import { limits } from '@downlink/protocol'
+import { InvalidArgumentError, type Command } from 'commander'
 import type { CommandContext } from '../command-context.ts'
 import { dataFolder, shownPath, type DataFolder } from '../discovery.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import type { LocalHub } from '../local-hub.ts'
-import { portArgument, withExample } from '../operator-command.ts'
+import { durationArgument, portArgument, withExample } from '../operator-command.ts'
 
 /** The port that a hub takes unless told otherwise. */
 const PORT_DEFAULT = 8_787
@@ -16,6 +17,8 @@ export interface LocalHubFlags {
   readonly port: number
   readonly host: string
   readonly data?: string
+  /** Period of the streams' heartbeats, ms. */
+  readonly heartbeat?: number
 }
 
 /** Adds the command. */
@@ -37,6 +40,20 @@ export function withHubOptions(command: Command): Command {
     .option('--port <port>', 'where it listens; 0 for any free port', portArgument, PORT_DEFAULT)
     .option('--host <address>', 'which address of this machine it listens on', HOST_DEFAULT)
     .option('--data <folder>', 'where it keeps everything; other commands look in ./.downlink', './.downlink')
+    .option(
+      '--heartbeat <duration>',
+      'how often every stream shows that it lives; below the idle time-out of what stands between; 15s unless told',
+      heartbeatArgument,
+    )
+}
+
+/** For commander: a period of heartbeats that a hub takes. */
+function heartbeatArgument(text: string): number {
+  const ms = durationArgument(text)
+  if (ms >= limits.HEARTBEAT_MS_MIN && ms <= limits.HEARTBEAT_MS_MAX) return ms
+  throw new InvalidArgumentError(
+    `Give from ${limits.HEARTBEAT_MS_MIN}ms to ${limits.HEARTBEAT_MS_MAX / 1_000}s.`,
+  )
 }
 
 async function runHub(context: CommandContext, flags: LocalHubFlags): Promise<ExitCode> {
@@ -54,12 +71,13 @@ async function runHub(context: CommandContext, flags: LocalHubFlags): Promise<Ex
 /** Starts the hub. Its code is loaded only now: the operators' commands do without it, and start sooner. */
 export async function openHub(
   context: CommandContext,
-  { port, host }: LocalHubFlags,
+  { port, host, heartbeat }: LocalHubFlags,
   folder: DataFolder,
   command: string,
 ): Promise<LocalHub> {
   const { startLocalHub } = await import('../local-hub.ts')
-  return startLocalHub(context, { folder, port, host, command })
+  const heartbeatMs = heartbeat === undefined ? {} : { heartbeatMs: heartbeat }
+  return startLocalHub(context, { folder, port, host, command, ...heartbeatMs })
 }
 
 /** Says where the hub is and what it keeps. */

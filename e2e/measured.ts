@@ -1,0 +1,7 @@
+/** One line for a figure that a test measured, so that a run of the tests is a record of them. */
+
+/** Prints `what` with its figures, ms, behind it. */
+export function tellMeasured(what: string, figuresMs: Readonly<Record<string, number>>): void {
+  const figures = Object.entries(figuresMs).map(([name, ms]) => `${name} ${Math.round(ms)} ms`)
+  console.log(`measured: ${what}: ${figures.join(', ')}`)
+}

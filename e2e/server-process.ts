@@ -1,0 +1,67 @@
+/** Runs a server that somebody else wrote, such as nginx, in the foreground, and ends it by its pid. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
+
+/** A server that runs. */
+export interface ServerProcess extends AsyncDisposable {
+  readonly pid: number
+  /** What it wrote to both streams. */
+  readonly text: () => string
+  signal(name: NodeJS.Signals): void
+  /** Sends the signal and waits for its end. */
+  stop(name?: NodeJS.Signals): Promise<void>
+}
+
+/** Starts it; resolves once `isReady` does, which is asked again until it is. @throws if it ends before. */
+export async function startServerProcess(
+  command: readonly string[],
+  isReady: () => Promise<boolean>,
+): Promise<ServerProcess> {
+  const [program = '', ...args] = command
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  let text = ''
+  const ended = new Promise<void>((resolve) => {
+    child.once('error', (error) => (text += error.message))
+    child.once('close', () => resolve())
+  })
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => (text += String(chunk)))
+  }
+  const isRunning = (): boolean => child.exitCode === null && child.signalCode === null
+  const server: ServerProcess = {
+    pid: child.pid ?? -1,
+    text: () => text,
+    signal: (name) => void child.kill(name),
+    async stop(name = 'SIGTERM') {
+      if (isRunning()) child.kill(name)
+      await ended
+    },
+    async [Symbol.asyncDispose]() {
+      await this.stop()
+    },
+  }
+  while (!(await isReady().catch(() => false))) {
+    if (!isRunning() || child.pid === undefined) {
+      await ended
+      throw new Error(`${command.join(' ')} ended before it was ready. It said: ${text}`)
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  return server
+}
+
+/** Ports of loopback that were free a moment ago. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'))
+  const ports: number[] = []
+  for (const server of servers) {
+    if (!server.listening) await once(server, 'listening')
+    ports.push((server.address() as AddressInfo).port)
+  }
+  for (const server of servers) {
+    server.close()
+    await once(server, 'close')
+  }
+  return ports
+}
