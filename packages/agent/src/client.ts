@@ -30,6 +30,7 @@ import {
   type PreparedRequest,
   type RequestContext,
 } from './connection/request-context.ts'
+import { requesterBy } from './connection/reply.ts'
 import { requesterOf, type AgentTransport } from './connection/transport.ts'
 import { MirrorList, type MirrorPool } from './mirror/mirror-pool.ts'
 import { tryMirrors, type MirrorCall, type MirrorTry } from './mirror/try-mirrors.ts'
@@ -267,7 +268,8 @@ class HubClient implements AgentClient {
   ): Promise<JsonObject> {
     const within = { ...options, deadlineMs, answered }
     const { transport } = this.context
-    const requester = transport === undefined ? this.poolOf(mirror) : requesterOf(transport, mirror.origin)
+    const requester =
+      transport === undefined ? requesterBy(this.poolOf(mirror)) : requesterOf(transport, mirror.origin)
     return requestJson(requester, this.clock, prepared, body, within)
   }
 

@@ -104,6 +104,10 @@ export const RESPONSE_HEADERS_MAX = 128
 export const INTERIM_REPLIES_MAX = 8
 /** Bytes on the wire from a request, or from one frame of a stream, to the next frame: a block at `SSE_BLOCK_BYTES_MAX` in chunks of one byte fits. */
 export const RAW_BYTES_WITHOUT_FRAME_MAX = 16_777_216
+/** Bytes of one buffer that a connection is read into, as much as the system hands over at once. */
+export const READ_BUFFER_BYTES = 65_536
+/** Such buffers that are kept for the next connection: those of a few connections, beside a reply at its bound. */
+export const SPARE_READ_BUFFERS_MAX = 8
 /** Mirrors of a hub: one call may try them all. */
 export const MIRRORS_MAX = 8
 /** Shortest share of a call's time that one of several mirrors gets, ms: as long as a connection may take. */

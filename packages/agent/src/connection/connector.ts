@@ -3,10 +3,10 @@ import { limits, type Clock } from '@downlink/protocol'
 import { request as requestHttp, type ClientRequest } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import type { Socket } from 'node:net'
-import { getCACertificates } from 'node:tls'
+import { getCACertificates, TLSSocket } from 'node:tls'
 import { buildConnector, errors } from 'undici'
-import { boundBytes, type ByteBound } from './byte-bound.ts'
 import { proxyAuthorization } from './proxy.ts'
+import { boundTunnel, SocketReader, type ByteBound } from './socket-reader.ts'
 
 /** What TLS connections trust and show, beyond the defaults of this machine. */
 export interface AgentTls {
@@ -40,8 +40,14 @@ type ConnectCallback = Parameters<Connect>[1]
 export function createConnector(options: ConnectorOptions): Connect {
   const { clock, signal, proxy, tls } = options
   const trust = { ...tlsOptions(tls), allowH2: false, timeout: 0 }
-  const connect = buildConnector(trust)
+  let session: Buffer | undefined
   return (wanted, callback) => {
+    const reader = new SocketReader()
+    const connect = buildConnector({
+      ...trust,
+      onread: reader.onread,
+      ...(session === undefined ? {} : { session }),
+    })
     const dialling = new AbortController()
     const onAbort = (): void => dialling.abort(new errors.ClientDestroyedError())
     const timer = clock.setTimer(limits.CONNECT_MS_MAX, () =>
@@ -57,14 +63,14 @@ export function createConnector(options: ConnectorOptions): Connect {
         return
       }
       socket.once('close', () => signal.removeEventListener('abort', onAbort))
-      const bound = boundBytes(socket)
-      options.onConnected?.(bound)
+      if (socket instanceof TLSSocket) socket.on('session', (made: Buffer) => (session = made))
+      options.onConnected?.(proxy === undefined ? reader : boundTunnel(socket))
       callback(null, socket)
     }
     if (signal.aborted) onAbort()
     else signal.addEventListener('abort', onAbort, { once: true })
     if (proxy === undefined) {
-      dialDirectly(connect, wanted, dialling.signal, settle)
+      reader.attach(dialDirectly(connect, wanted, dialling.signal, settle))
     } else {
       dialThrough(proxy, connect, trust, wanted, dialling.signal, settle)
     }
@@ -76,12 +82,13 @@ function dialDirectly(
   wanted: ConnectOptions,
   dialling: AbortSignal,
   callback: ConnectCallback,
-): void {
+): Socket {
   // undici's connector returns the socket that it connects, though its types do not say so.
   const socket = connect(wanted, callback) as unknown as Socket
   const destroy = (): void => void socket.destroy(dialling.reason as Error)
   if (dialling.aborted) destroy()
   else dialling.addEventListener('abort', destroy, { once: true })
+  return socket
 }
 
 /** Asks the proxy for a tunnel to the hub, and speaks TLS with the hub through it. */

@@ -2,7 +2,7 @@
 import { DownlinkError } from '@downlink/protocol'
 import { Client } from 'undici'
 import type { MirrorTry } from '../mirror/try-mirrors.ts'
-import type { ByteBound } from './byte-bound.ts'
+import type { ByteBound } from './socket-reader.ts'
 import {
   connectionFailure,
   headerOf,
@@ -12,7 +12,7 @@ import {
   type FailedRequest,
 } from './http-failure.ts'
 import { replyFailure } from './json-request.ts'
-import { discardBody } from './reply-body.ts'
+import { requesterBy } from './reply.ts'
 import { bootHeaders, connectionOptions, prepareRequest, type RequestContext } from './request-context.ts'
 import { requesterOf } from './transport.ts'
 
@@ -26,9 +26,6 @@ export interface EventsReply {
   /** Ends the connection; resolves once the socket is closed. May be called twice. */
   hangUp(): Promise<void>
 }
-
-/** Bytes of the body that undici may hold beyond the socket's own buffer: back-pressure should begin early. */
-const BODY_BUFFER_BYTES = 16_384
 
 /**
  * Dials a connection of its own and asks one mirror for the events.
@@ -49,19 +46,18 @@ export async function requestEvents(
     ? undefined
     : context.clock.setTimer(deadlineMs, () => connection.abort(timedOut(request, deadlineMs)))
   let bound: ByteBound | undefined
-  const client =
-    context.transport === undefined
-      ? new Client(
-          mirror.origin,
-          connectionOptions(context, mirror, connection.signal, (made) => (bound = made)),
-        )
-      : requesterOf(context.transport, mirror.origin)
+  const client = new Client(
+    mirror.origin,
+    connectionOptions(context, mirror, connection.signal, (made) => (bound = made)),
+  )
+  const { transport } = context
+  const requester = transport === undefined ? requesterBy(client) : requesterOf(transport, mirror.origin)
   const hangUp = (): Promise<void> => {
     signal.removeEventListener('abort', onAbort)
     return client.destroy()
   }
   try {
-    const reply = await client.request({
+    const reply = await requester.request({
       method: request.method,
       path: request.path,
       headers: {
@@ -71,8 +67,7 @@ export async function requestEvents(
         'cache-control': 'no-cache',
       },
       signal: connection.signal,
-      highWaterMark: BODY_BUFFER_BYTES,
-      onInfo: interimCounter(request),
+      onInterim: interimCounter(request),
     })
     answered()
     timer?.cancel()
@@ -80,12 +75,11 @@ export async function requestEvents(
     if (failure !== undefined) throw failure
     const contentType = headerOf(reply.headers, 'content-type') ?? ''
     if (contentType.split(';')[0]?.trim().toLowerCase() !== 'text/event-stream') {
-      discardBody(reply.body)
+      reply.body.destroy()
       throw notAnEventStream(request, contentType)
     }
     const url = new URL(request.path, mirror.origin)
-    const body = reply.body as AsyncIterable<Uint8Array>
-    return { url, request, body, hangUp, progressed: () => bound?.progressed() }
+    return { url, request, body: reply.body, hangUp, progressed: () => bound?.progressed() }
   } catch (error) {
     timer?.cancel()
     await hangUp()

@@ -9,7 +9,7 @@ import {
   stringField,
 } from '@downlink/protocol'
 import { errors } from 'undici'
-import { RawBytesError } from './byte-bound.ts'
+import { RawBytesError } from './socket-reader.ts'
 import { ProxyError } from './connector.ts'
 
 /** The headers of a reply, names in lower case. */
@@ -177,7 +177,7 @@ function classify(systemCode: string): { readonly code: string; readonly remedy:
   if (systemCode === 'UND_ERR_HEADERS_OVERFLOW') {
     return {
       code: 'reply_headers_too_large',
-      remedy: `The reply's headers are larger than ${limits.RESPONSE_HEADER_BYTES_MAX} bytes; look at the proxies between.`,
+      remedy: `The reply's headers are larger than ${limits.RESPONSE_HEADER_BYTES_MAX} bytes, or far too many; look at the proxies between.`,
     }
   }
   if (['UND_ERR_DESTROYED', 'UND_ERR_CLOSED', 'ABORT_ERR'].includes(systemCode)) {

@@ -8,7 +8,6 @@ import {
   type Json,
   type JsonObject,
 } from '@downlink/protocol'
-import type { Dispatcher } from 'undici'
 import {
   compression,
   connectionFailure,
@@ -18,11 +17,12 @@ import {
   redirectRefusal,
   refusal,
   unusableReply,
+  type ReplyHeaders,
 } from './http-failure.ts'
 import { withDeadline } from './deadline.ts'
-import { discardBody, readBody, readErrorBody } from './reply-body.ts'
+import type { Reply, Requester } from './reply.ts'
+import { readBody, readErrorBody } from './reply-body.ts'
 import type { PreparedRequest } from './request-context.ts'
-import type { Requester } from './transport.ts'
 
 /** When to give up: the caller's signal, and the deadline of the whole exchange. */
 export interface JsonRequestLimits {
@@ -61,7 +61,7 @@ export async function requestJson(
         },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         signal: bounded,
-        onInfo: interimCounter(request),
+        onInterim: interimCounter(request),
       })
       answered?.()
       return objectOf(request, reply, await textOf(request, reply, clock))
@@ -72,49 +72,46 @@ export async function requestJson(
 }
 
 /** The text of a successful reply. @throws HttpError for any other, once its body is read within its bounds or dropped. */
-async function textOf(
-  request: PreparedRequest,
-  reply: Dispatcher.ResponseData,
-  clock: Clock,
-): Promise<string> {
+async function textOf(request: PreparedRequest, reply: Reply, clock: Clock): Promise<string> {
   const { statusCode, headers, body } = reply
   const failure = await replyFailure(request, reply, clock)
   if (failure !== undefined) throw failure
-  if (Number(headerOf(headers, 'content-length') ?? 0) > limits.REPLY_BYTES_MAX) {
-    discardBody(body)
-    throw unusableReply(
-      request,
-      statusCode,
-      'reply_too_large',
-      `its body is larger than ${limits.REPLY_BYTES_MAX} bytes. The hub must split it.`,
-    )
-  }
-  return readBody(body, limits.REPLY_BYTES_MAX)
+  const isTooLong = Number(headerOf(headers, 'content-length') ?? 0) > limits.REPLY_BYTES_MAX
+  if (isTooLong) body.destroy()
+  const text = isTooLong ? undefined : await readBody(body, limits.REPLY_BYTES_MAX)
+  if (text !== undefined) return text
+  if (isHtml(headers)) throw notAHub(request, reply)
+  throw unusableReply(
+    request,
+    statusCode,
+    'reply_too_large',
+    `its body is larger than ${limits.REPLY_BYTES_MAX} bytes and was not read further. The hub must split it.`,
+  )
 }
 
 /** What is wrong with a reply by its status and headers, or undefined. The body of a reply that is wrong is read or dropped. */
 export async function replyFailure(
   request: PreparedRequest,
-  { statusCode, headers, body }: Dispatcher.ResponseData,
+  { statusCode, headers, body }: Reply,
   clock: Clock,
 ): Promise<DownlinkError | undefined> {
   const excess = headerExcess(request, headers)
   if (excess !== undefined) {
-    discardBody(body)
+    body.destroy()
     return excess
   }
   if (statusCode >= 300 && statusCode < 400) {
-    discardBody(body)
+    body.destroy()
     return redirectRefusal(request, statusCode, headerOf(headers, 'location'))
   }
   const encoding = compression(headers)
   if (statusCode !== 200) {
-    if (encoding !== undefined) discardBody(body)
+    if (encoding !== undefined) body.destroy()
     const text = encoding === undefined ? await readErrorBody(body, clock) : ''
     return refusal(request, { status: statusCode, headers }, text, clock.wallMs())
   }
   if (encoding === undefined) return undefined
-  discardBody(body)
+  body.destroy()
   return unusableReply(
     request,
     statusCode,
@@ -123,18 +120,21 @@ export async function replyFailure(
   )
 }
 
-function objectOf(
-  request: PreparedRequest,
-  { statusCode, headers }: Dispatcher.ResponseData,
-  text: string,
-): JsonObject {
+function objectOf(request: PreparedRequest, reply: Reply, text: string): JsonObject {
   const json: Json | undefined = parseJson(text, limits.JSON_DEPTH_MAX)
   if (json !== undefined && isJsonObject(json)) return json
-  const contentType = headerOf(headers, 'content-type') ?? ''
-  throw unusableReply(
+  throw notAHub(request, reply)
+}
+
+function notAHub(request: PreparedRequest, { statusCode, headers }: Reply): DownlinkError {
+  return unusableReply(
     request,
     statusCode,
-    /^text\/html\b/i.test(contentType.trim()) ? 'not_a_hub' : 'bad_reply',
+    isHtml(headers) ? 'not_a_hub' : 'bad_reply',
     `its body is no JSON object of at most ${limits.JSON_DEPTH_MAX} levels. Something between, such as a login page, may answer in the hub's place.`,
   )
+}
+
+function isHtml(headers: ReplyHeaders): boolean {
+  return /^text\/html\b/i.test((headerOf(headers, 'content-type') ?? '').trim())
 }

@@ -2,7 +2,7 @@
 import { DownlinkError, limits, type Clock } from '@downlink/protocol'
 import type { Client } from 'undici'
 import type { AgentBoot } from '../boot.ts'
-import type { ByteBound } from './byte-bound.ts'
+import type { ByteBound } from './socket-reader.ts'
 import { createConnector, type AgentTls } from './connector.ts'
 import type { FailedRequest } from './http-failure.ts'
 import type { AgentTransport } from './transport.ts'

@@ -1,6 +1,6 @@
 /** What carries an agent's requests in the place of the network: the seam for tests in memory. */
 import { Readable } from 'node:stream'
-import type { Dispatcher } from 'undici'
+import type { Requester } from './reply.ts'
 
 /** One request, as it would go over the wire. */
 export interface TransportRequest {
@@ -32,33 +32,15 @@ export interface AgentTransport {
   request(request: TransportRequest): Promise<TransportReply>
 }
 
-/** What a request needs of undici. */
-export interface Requester {
-  request(options: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData>
-}
-
-/** `transport` to one origin, in the words of undici. */
-export function requesterOf(
-  transport: AgentTransport,
-  origin: string,
-): Requester & { destroy(): Promise<void> } {
+/** `transport` to one origin, as if it were sockets. */
+export function requesterOf(transport: AgentTransport, origin: string): Requester {
   return {
     async request({ method, path, headers, body, signal }) {
-      const reply = await transport.request({
-        origin,
-        method,
-        path,
-        headers: headers as Readonly<Record<string, string>>,
-        body: typeof body === 'string' ? body : undefined,
-        signal: signal as AbortSignal,
-      })
+      const reply = await transport.request({ origin, method, path, headers, body, signal })
       const readable = typeof reply.body === 'string' ? Readable.from([Buffer.from(reply.body)]) : reply.body
-      return {
-        statusCode: reply.status,
-        headers: { ...reply.headers },
-        body: readable,
-      } as Dispatcher.ResponseData
+      // It may break when nobody reads it any more.
+      readable.on('error', () => {})
+      return { statusCode: reply.status, headers: { ...reply.headers }, body: readable }
     },
-    destroy: () => Promise.resolve(),
   }
 }
