@@ -15,9 +15,11 @@ import { createBoot } from './boot.ts'
 import { createAgentClient, type AgentClient } from './client.ts'
 import type { ReceivedHeartbeat } from './connection/event-stream.ts'
 import { ControlLoop } from './controls/control-loop.ts'
-import { createMemoryJournal, openJournal, type Journal } from './controls/journal.ts'
-import type { LedgerRecord, Outcome } from './controls/ledger-records.ts'
+import { createMemoryJournal, type Journal } from './controls/journal.ts'
+import { openJournal } from './controls/open-journal.ts'
+import type { Outcome } from './controls/ledger-records.ts'
 import type { PatientJournal } from './controls/patient-journal.ts'
+import { WatchedJournal } from './controls/watched-journal.ts'
 import type { AgentOptions } from './options.ts'
 import { SyncExchange } from './sync/exchange.ts'
 import { SyncLoop } from './sync/loop.ts'
@@ -66,7 +68,7 @@ export async function openAgentParts(base: AgentBase): Promise<AgentParts> {
     journalId: () => journal?.ledger.journalId,
   })
   try {
-    journal = await openWatchedJournal(base)
+    journal = await openKeptJournal(base)
   } catch (error) {
     await client.close()
     throw error
@@ -89,32 +91,25 @@ function identify(options: AgentOptions, key: string | undefined): string {
   )
 }
 
-/** The journal, with its health on the board. */
-async function openWatchedJournal({ options, clock, board, events }: AgentBase): Promise<Journal> {
-  const { stateDirectory } = options
+/** The journal of the state directory, with its health on the board; or one that ends with the process. */
+async function openKeptJournal({ options, clock, board, events, runtime }: AgentBase): Promise<Journal> {
+  const { stateDirectory, openJournal: open = openJournal } = options
   if (stateDirectory === undefined) return createMemoryJournal()
-  const journal = await openJournal(stateDirectory, clock)
-  if (journal.wasLost) {
-    events.log('warn', {}, 'the journal was damaged and put aside; earlier decisions are forgotten')
-  }
-  let isClosed = false
-  return {
-    ledger: journal.ledger,
-    wasLost: journal.wasLost,
-    async append(records: readonly LedgerRecord[]) {
-      try {
-        await journal.append(records)
-        board.journal(true)
-      } catch (error) {
-        if (!isClosed) board.journal(false)
-        throw error
-      }
+  const journal = await open(stateDirectory, clock, {
+    async onDamage(tasks) {
+      events.log(
+        'warn',
+        { left: tasks.length },
+        'the journal is damaged and put aside: earlier decisions are forgotten, and what its tasks left running is ended',
+      )
+      await runtime.endLeftovers(tasks)
     },
-    [Symbol.asyncDispose]() {
-      isClosed = true
-      return journal[Symbol.asyncDispose]()
-    },
-  }
+  })
+  return new WatchedJournal(journal, {
+    clock,
+    onHealth: (works) => board.journal(works),
+    onTrouble: (error, message) => events.log('error', { error }, message),
+  })
 }
 
 function assemble(

@@ -263,9 +263,7 @@ class DownlinkAgent implements Agent {
     return new Map(
       Object.entries(this.#options.tasks ?? {}).map(([kind, task]) => [
         kind,
-        'createExecutor' in task
-          ? task.createExecutor(this.#clock)
-          : createHandlerExecutor(task, this.#clock),
+        'createExecutor' in task ? task.createExecutor(this.#clock) : createHandlerExecutor(task),
       ]),
     )
   }

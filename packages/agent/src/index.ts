@@ -41,6 +41,6 @@ export type { TaskEnd, TaskExecutor, TaskReporter, TaskRun, TaskStart } from './
 export type { AnyTaskDefinition, AnyVerbDefinition } from './tasks/handler-executor.ts'
 export type { ProcessTaskOptions } from './tasks/process-executor.ts'
 export { processTask } from './tasks/process-task.ts'
-export { CancelledError, defineTask, ShutdownError } from './tasks/task.ts'
-export type { TaskContext, TaskDefinition, VerbDefinition } from './tasks/task.ts'
+export { CancelledError, defineTask, ShutdownError, TimedOutError } from './tasks/task.ts'
+export type { OnRestart, TaskContext, TaskDefinition, VerbDefinition } from './tasks/task.ts'
 export type { TrackedTask } from './tasks/tracked-run.ts'

@@ -3,6 +3,7 @@ import type { Clock, Control, ControlState, Random } from '@downlink/protocol'
 import type { DownlinkMode } from './connection/connection-state.ts'
 import type { AgentTls } from './connection/connector.ts'
 import type { AgentTransport } from './connection/transport.ts'
+import type { openJournal } from './controls/open-journal.ts'
 import type { Credential } from './credential.ts'
 import type { Logger } from './logger.ts'
 import type { TaskExecutor } from './tasks/executor.ts'
@@ -65,6 +66,8 @@ export interface AgentOptions {
   readonly random?: Random
   /** @internal */
   readonly livenessMsMin?: number
+  /** @internal */
+  readonly openJournal?: typeof openJournal
 }
 
 /** How an agent stands. */

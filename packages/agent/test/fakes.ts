@@ -7,6 +7,7 @@ import type { Ledger } from '../src/controls/ledger.ts'
 import { PatientJournal } from '../src/controls/patient-journal.ts'
 import type { TaskEnd, TaskExecutor, TaskRun, TaskStart } from '../src/tasks/executor.ts'
 import { TaskRuntime } from '../src/tasks/runtime.ts'
+import type { CancelledError } from '../src/tasks/task.ts'
 
 /** Lets everything that waits for promises alone go on. */
 export async function turn(): Promise<void> {
@@ -21,10 +22,15 @@ export function issued(controlId: string, action: string, revision: number, task
 export interface FakeRun extends TaskRun {
   readonly start: TaskStart
   readonly told: string[]
+  /** Why it was cancelled. */
+  reason?: CancelledError
   finish(end: TaskEnd): void
   /** What `pause` waits for. */
   pausing: Promise<void>
 }
+
+/** What the kind of task declares. */
+export type KindOptions = Pick<TaskExecutor, 'timeLimitMs' | 'onRestart'>
 
 export interface FakeExecutor extends TaskExecutor {
   readonly runs: FakeRun[]
@@ -37,8 +43,9 @@ export interface FakeExecutor extends TaskExecutor {
   obeys: boolean
 }
 
-export function createFakeExecutor(): FakeExecutor {
+export function createFakeExecutor(kind: KindOptions = {}): FakeExecutor {
   const executor: FakeExecutor = {
+    ...kind,
     runs: [],
     reaped: [],
     reaping: Promise.resolve(),
@@ -61,8 +68,9 @@ export function createFakeExecutor(): FakeExecutor {
         async resume() {
           told.push('resume')
         },
-        async cancel() {
+        async cancel(reason) {
           told.push('cancel')
+          if (reason !== undefined) run.reason = reason
           if (executor.obeys) finish({ status: 'cancelled' })
         },
         async shutdown() {
@@ -104,10 +112,12 @@ export interface Workbench {
 }
 
 /** A task runtime over a journal in memory. */
-export function createWorkbench(options: { readonly concurrency?: number } = {}): Workbench {
+export function createWorkbench(
+  options: { readonly concurrency?: number; readonly kind?: KindOptions } = {},
+): Workbench {
   const clock = createTestClock()
   const journal = createMemoryJournal()
-  const executor = createFakeExecutor()
+  const executor = createFakeExecutor(options.kind)
   const troubles: string[] = []
   const onTrouble = (_: unknown, message: string): void => void troubles.push(message)
   const records: LedgerRecord[] = []

@@ -11,6 +11,8 @@ test('given a full configuration > every member is taken, and cwd is below the f
       env: { LEVEL: '9' },
       placeholders: { path: '[a-z]+' },
       graceMs: 500,
+      timeLimitMs: 60_000,
+      onRestart: 'fail',
     },
   }
   expect(parseTaskKinds('/etc/acme/tasks.json', JSON.stringify({ kinds }))).toEqual({
@@ -28,6 +30,8 @@ test.each([
   ['a misspelt member', '{"kinds":{"a":{"command":["x"],"placeholder":{}}}}', '"placeholder"'],
   ['numbers in env', '{"kinds":{"a":{"command":["x"],"env":{"A":1}}}}', '"env"'],
   ['a bad grace', '{"kinds":{"a":{"command":["x"],"graceMs":"1s"}}}', '"graceMs"'],
+  ['a bad time limit', '{"kinds":{"a":{"command":["x"],"timeLimitMs":0}}}', '"timeLimitMs"'],
+  ['a bad restart', '{"kinds":{"a":{"command":["x"],"onRestart":"maybe"}}}', '"onRestart"'],
   ['a bad cwd', '{"kinds":{"a":{"command":["x"],"cwd":1}}}', '"cwd"'],
 ])('given a configuration with %s > it is refused with what is wrong', (_, text, fault) => {
   expect(() => parseTaskKinds('tasks.json', text)).toThrow(fault)

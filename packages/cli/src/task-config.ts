@@ -1,6 +1,6 @@
 /** Which commands an agent runs: its tasks.json, or the samples that come with the command. */
 import type { ProcessTaskOptions } from '@downlink/agent'
-import { field, isJsonObject, parseJson, type Json, type JsonObject } from '@downlink/protocol'
+import { field, isJsonObject, limits, parseJson, type Json, type JsonObject } from '@downlink/protocol'
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -11,7 +11,15 @@ import { CommandError, EXIT } from './exit-codes.ts'
 export type TaskKinds = Readonly<Record<string, ProcessTaskOptions>>
 
 const KIND = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
-const MEMBERS: ReadonlySet<string> = new Set(['command', 'cwd', 'env', 'placeholders', 'graceMs'])
+const MEMBERS: ReadonlySet<string> = new Set([
+  'command',
+  'cwd',
+  'env',
+  'placeholders',
+  'graceMs',
+  'timeLimitMs',
+  'onRestart',
+])
 const CONFIG_DEPTH_MAX = 8
 
 /** The path of a sample, which lies beside `src` and `dist` alike. */
@@ -29,7 +37,8 @@ export function sampleKinds(): TaskKinds {
 }
 
 /**
- * Reads `{"kinds": {"NAME": {"command": ["PROGRAM", "ARGUMENT", …], "cwd"?, "env"?, "placeholders"?, "graceMs"?}}}`.
+ * Reads `{"kinds": {"NAME": {"command": ["PROGRAM", "ARGUMENT", …], "cwd"?, "env"?, "placeholders"?, "graceMs"?,
+ * "timeLimitMs"?, "onRestart"?: "restart" | "fail"}}}`.
  * A relative `cwd` is below the folder of the file.
  * @throws CommandError `usage` with what is wrong and where.
  */
@@ -66,17 +75,35 @@ function kindOf(value: Json, fault: (text: string) => CommandError, folder: stri
   }
   const cwd = field(value, 'cwd')
   if (cwd !== undefined && typeof cwd !== 'string') throw fault('whose "cwd" is no text')
-  const graceMs = field(value, 'graceMs')
-  if (graceMs !== undefined && !(typeof graceMs === 'number' && graceMs >= 0)) {
-    throw fault('whose "graceMs" is no number of milliseconds')
+  const onRestart = field(value, 'onRestart')
+  if (onRestart !== undefined && onRestart !== 'restart' && onRestart !== 'fail') {
+    throw fault('whose "onRestart" is neither "restart" nor "fail"')
   }
   return {
     command: command as readonly string[],
     ...(cwd === undefined ? {} : { cwd: resolve(folder, cwd) }),
     ...textsOf(value, 'env', fault),
     ...textsOf(value, 'placeholders', fault),
-    ...(graceMs === undefined ? {} : { graceMs }),
+    ...millisecondsOf(value, 'graceMs', 0, fault),
+    ...millisecondsOf(value, 'timeLimitMs', 1, fault),
+    ...(onRestart === undefined ? {} : { onRestart }),
   }
+}
+
+function millisecondsOf(
+  object: JsonObject,
+  name: 'graceMs' | 'timeLimitMs',
+  min: number,
+  fault: (text: string) => CommandError,
+): { readonly [name: string]: number } {
+  const value = field(object, name)
+  if (value === undefined) return {}
+  if (!(typeof value === 'number' && value >= min && value <= limits.TASK_TIME_LIMIT_MS_MAX)) {
+    throw fault(
+      `whose "${name}" is no number of milliseconds from ${min} to ${limits.TASK_TIME_LIMIT_MS_MAX}`,
+    )
+  }
+  return { [name]: value }
 }
 
 function textsOf(

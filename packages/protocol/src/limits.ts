@@ -142,6 +142,12 @@ export const LANE_RETENTION_MS = 86_400_000
 export const JOURNAL_BYTES_MAX = 4_194_304
 /** Wait before a control that the journal could not take is asked of the hub again, ms: a full disk must not make a storm. */
 export const JOURNAL_ASK_AGAIN_MS = 5_000
+/** An append that takes longer than this is told as trouble, ms: a disk that hangs says nothing by itself. */
+export const JOURNAL_SLOW_MS = 10_000
+/** Damaged journals that are kept for whoever looks; the oldest go first. */
+export const JOURNALS_ASIDE_MAX = 3
+/** Local decisions that the hub has not acknowledged; past it the oldest is no longer reported: its lane still refuses what it made stale. */
+export const LEDGER_DECISIONS_MAX = 4_096
 /** Ended tasks whose id is remembered once the hub knows their end, so that a late control learns that it is too late. */
 export const DROPPED_TASKS_MAX = 1_024
 /** Nesting of a task's result; inside a sync it must stay within `JSON_DEPTH_MAX`, or the hub would refuse every sync. */
@@ -149,6 +155,10 @@ export const TASK_RESULT_DEPTH_MAX = 56
 /** Bytes of outcomes as JSON in one sync, and bytes of its body kept free for who the agent is: all stays within `AGENT_BODY_BYTES_MAX`. */
 export const SYNC_OUTCOMES_BYTES_MAX = 262_144
 export const SYNC_ENVELOPE_BYTES = 65_536
+/** A task that was told to end so long ago and has not is shown as unresponsive, ms: longer than `TERMINATE_GRACE_MS`. */
+export const UNRESPONSIVE_MS = 30_000
+/** Longest time limit of a task, ms: a timer beyond it would fire at once. */
+export const TASK_TIME_LIMIT_MS_MAX = 2_147_483_647
 /** Longest that a stopping agent waits for controls that are being applied, ms: a verb of the application may never return. */
 export const STOP_CONTROLS_MS_MAX = 2_000
 /** Tasks that an agent holds at once, running or finished and not yet acknowledged. */

@@ -59,6 +59,10 @@ export interface TaskRecord {
   readonly progress?: number
   readonly message?: string
   readonly errorMessage?: string
+  /** Why it failed, for programs: `timed_out`, `interrupted`, `bad_input`, or what the application says. */
+  readonly errorCode?: string
+  /** It was told to end and still runs after a grace: its handler ignores the cancel. From memory, as `progress`. */
+  readonly unresponsive?: true
   readonly result?: Json
   /** ISO 8601, by the hub's wall clock: when `state` last changed. */
   readonly changedAt: string

@@ -43,6 +43,10 @@ export interface TaskReport {
   /** Milliseconds since the Unix epoch, by the agent's clock. */
   readonly updatedAt: number
   readonly errorMessage?: string
+  /** Why it failed, for programs: `timed_out`, `interrupted`, `bad_input`, or what the application says. */
+  readonly errorCode?: string
+  /** It was told to end, by a cancel or its time limit, and still runs after a grace. */
+  readonly unresponsive?: true
   readonly kind?: string
   readonly message?: string
   readonly result?: Json
@@ -209,7 +213,8 @@ function parseTaskReport(value: Json): TaskReport | undefined {
     progress:
       typeof progress === 'number' && Number.isFinite(progress) ? Math.min(1, Math.max(0, progress)) : 0,
     updatedAt: typeof updatedAt === 'number' && Number.isFinite(updatedAt) ? updatedAt : 0,
-    ...optionalTexts(value, ['kind']),
+    ...optionalTexts(value, ['kind', 'errorCode']),
+    ...(field(value, 'unresponsive') === true ? { unresponsive: true as const } : {}),
     ...optionalSentences(value, ['errorMessage', 'message']),
     ...(result === undefined || JSON.stringify(result).length > limits.TASK_RESULT_BYTES_MAX
       ? {}

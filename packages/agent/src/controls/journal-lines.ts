@@ -1,6 +1,7 @@
 /** The journal's text: one checksummed line for each record, and how far a file of them can be believed. Pure. */
 import { crc32 } from 'node:zlib'
 import type { LedgerRecord } from './ledger-records.ts'
+import { foldRecord, newLedgerState, type LedgerTask } from './ledger-state.ts'
 
 /** One journal line: the CRC-32 of the JSON, a space, the JSON. */
 export function encodeRecord(record: LedgerRecord): string {
@@ -8,30 +9,52 @@ export function encodeRecord(record: LedgerRecord): string {
   return `${crc32(json).toString(16).padStart(8, '0')} ${json}\n`
 }
 
-/** The records up to the first line that is torn or damaged; `damaged` if anything readable stands behind it. */
-export function readRecords(text: string): {
+/** What a file of lines says. */
+export interface ReadJournal {
+  /** Up to the first line that cannot be read. */
   readonly records: readonly LedgerRecord[]
-  readonly goodBytes: number
+  /** Whether anything is missing but a last line that a crash cut off before it was promised. */
   readonly damaged: boolean
-} {
+}
+
+/**
+ * Reads a journal. A line without its end is what a crash leaves of a write; a line with its end that cannot be read is
+ * damage, the last one too, since it may have been promised.
+ */
+export function readRecords(text: string): ReadJournal {
   const records: LedgerRecord[] = []
   let start = 0
   for (;;) {
     const end = text.indexOf('\n', start)
     const record = end === -1 ? undefined : decodeRecord(text.slice(start, end))
     if (record === undefined) {
-      const rest = end === -1 ? '' : text.slice(end + 1)
-      const damaged = rest.split('\n').some((line) => decodeRecord(line) !== undefined)
-      return { records, goodBytes: Buffer.byteLength(text.slice(0, start)), damaged }
+      const isTorn = end === -1 && !isWholeButItsEnd(text.slice(start))
+      return { records, damaged: !isTorn }
     }
     records.push(record)
     start = end + 1
   }
 }
 
+/** The unfinished tasks of a damaged journal, by whatever lines of it can be read: something of them may still run. */
+export function salvageTasks(text: string): readonly LedgerTask[] {
+  const state = newLedgerState()
+  for (const line of text.split('\n')) {
+    const record = decodeRecord(line)
+    if (record !== undefined) foldRecord(state, record)
+  }
+  return [...state.tasks.values()].filter((task) => task.end === undefined && task.facts !== undefined)
+}
+
+/** A whole record whose line end was hit: a cut would have left less. */
+function isWholeButItsEnd(tail: string): boolean {
+  return decodeRecord(tail.slice(0, -1)) !== undefined
+}
+
 function decodeRecord(line: string): LedgerRecord | undefined {
   const json = line.slice(9)
-  if (line.length < 10 || line.slice(0, 8) !== crc32(json).toString(16).padStart(8, '0')) return undefined
+  if (line.length < 10 || line.slice(0, 9) !== `${crc32(json).toString(16).padStart(8, '0')} `)
+    return undefined
   // The checksum vouches for it: only this code wrote such a line.
   return JSON.parse(json) as LedgerRecord
 }

@@ -1,13 +1,15 @@
 /** The journal on a real file system, and on one that fails when it is told to. */
 import { limits } from '@downlink/protocol'
-import { mkdtemp, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createTestClock } from '../../../testkit/src/test-clock.ts'
 import { issued } from '../../test/fakes.ts'
+import { realDisk, type JournalDisk, type JournalFile } from './journal-disk.ts'
 import { encodeRecord } from './journal-lines.ts'
-import { openJournal, type Journal, type JournalDisk } from './journal.ts'
+import type { Journal } from './journal.ts'
+import { openJournal } from './open-journal.ts'
 import type { LedgerRecord } from './ledger-records.ts'
 
 const clock = createTestClock()
@@ -42,13 +44,14 @@ function faultyDisk() {
     disk.fail(name)
   }
   const real: JournalDisk = {
-    async open(file, flags, mode) {
-      step(`open ${flags}`)
-      const handle = await open(file, flags, mode)
-      return Object.assign(Object.create(handle) as typeof handle, {
+    ...realDisk,
+    async create(file) {
+      step('create')
+      const handle = await realDisk.create(file)
+      return {
         async write(buffer: Buffer, offset: number, length: number, position: number) {
           step('write')
-          if (disk.room <= 0) throw Object.assign(new Error('no space'), { code: 'ENOSPC' })
+          if (disk.room <= 0) throw code('ENOSPC')
           const taken = Math.min(length, disk.room)
           disk.room -= taken
           return handle.write(buffer, offset, taken, position)
@@ -61,19 +64,26 @@ function faultyDisk() {
           step('truncate')
           await handle.truncate(length)
         },
-        sync: () => handle.sync(),
+        async sync() {
+          step('sync')
+          await handle.sync()
+        },
         close: () => handle.close(),
-      })
+      } as JournalFile
     },
     async rename(from, to) {
       step('rename')
-      await rename(from, to)
+      await realDisk.rename(from, to)
     },
     async syncDirectory() {
       step('syncDirectory')
     },
   }
   return { disk, real }
+}
+
+function code(name: string): Error {
+  return Object.assign(new Error(name), { code: name })
 }
 
 describe('given a journal file', () => {
@@ -125,7 +135,7 @@ describe('given a journal file', () => {
 
   test('when many append at once > they share a flush, and all are there', async () => {
     const { disk, real } = faultyDisk()
-    const journal = await openJournal(directory, clock, real)
+    const journal = await openJournal(directory, clock, { disk: real })
     disk.steps.length = 0
     await Promise.all(Array.from({ length: 50 }, (_, index) => journal.append([task(`t${index}`)])))
     expect(disk.steps.filter((step) => step === 'datasync').length, 'the first, then all others').toBe(2)
@@ -146,7 +156,7 @@ describe('given a journal file', () => {
 describe('given a disk that fails', () => {
   test('when it takes a part of a record only > nothing of it is kept, and the next append works', async () => {
     const { disk, real } = faultyDisk()
-    const journal = await openJournal(directory, clock, real)
+    const journal = await openJournal(directory, clock, { disk: real })
     disk.room = 20
     await expect(journal.append([task('t1')])).rejects.toMatchObject({
       code: 'journal_unavailable',
@@ -163,15 +173,15 @@ describe('given a disk that fails', () => {
 
   test('when a flush fails and the refused end cannot be cut off > nothing is taken until it can', async () => {
     const { disk, real } = faultyDisk()
-    const journal = await openJournal(directory, clock, real)
+    const journal = await openJournal(directory, clock, { disk: real })
     disk.fail = (step) => {
       if (step === 'datasync' || step === 'truncate') throw new Error('I/O error')
     }
     await expect(journal.append([task('refused-1'), task('refused-2')])).rejects.toThrow(/journal/)
     disk.fail = (step) => {
-      if (step === 'truncate') throw new Error('I/O error')
+      if (step === 'sync') throw new Error('I/O error')
     }
-    await expect(journal.append([task('t1')])).rejects.toThrow(/journal/)
+    await expect(journal.append([task('t1')]), 'a new file cannot be made either').rejects.toThrow(/journal/)
     disk.fail = () => undefined
     await journal.append([task('t2')])
     await journal[Symbol.asyncDispose]()
@@ -180,7 +190,7 @@ describe('given a disk that fails', () => {
 
   test('when a batch fails > each of its appends is told, and later ones are not harmed', async () => {
     const { disk, real } = faultyDisk()
-    const journal = await openJournal(directory, clock, real)
+    const journal = await openJournal(directory, clock, { disk: real })
     let fails = 2
     disk.fail = (step) => {
       if (step === 'datasync' && fails-- > 0) throw new Error('I/O error')
@@ -211,7 +221,7 @@ describe('given a journal that has grown past JOURNAL_BYTES_MAX', () => {
   const count = Math.ceil(limits.JOURNAL_BYTES_MAX / 60_000)
 
   async function grown(real: JournalDisk): Promise<Journal> {
-    const journal = await openJournal(directory, clock, real)
+    const journal = await openJournal(directory, clock, { disk: real })
     await journal.append([task('t1'), intent])
     await journal.append(Array.from({ length: count }, () => filler))
     return journal
@@ -236,11 +246,11 @@ describe('given a journal that has grown past JOURNAL_BYTES_MAX', () => {
     expect(tasksOf(again)).toEqual(['t1', 't2'])
   })
 
-  test.each(['open w+', 'write', 'rename'])(
+  test.each(['create', 'write', 'sync', 'rename', 'syncDirectory'])(
     'when "%s" of it fails, as in a kill > the old file goes on and loses nothing',
     async (broken) => {
       const { disk, real } = faultyDisk()
-      const journal = await openJournal(directory, clock, real)
+      const journal = await openJournal(directory, clock, { disk: real })
       await journal.append([task('t1'), intent])
       disk.steps.length = 0
       let isBroken = false
@@ -276,7 +286,7 @@ describe('given a journal that has grown past JOURNAL_BYTES_MAX', () => {
 
   test('when the state alone is larger > it is not rewritten for every record', async () => {
     const { disk, real } = faultyDisk()
-    const journal = await openJournal(directory, clock, real)
+    const journal = await openJournal(directory, clock, { disk: real })
     const large = (index: number): LedgerRecord => ({
       type: 'task',
       taskId: `t${index}`,

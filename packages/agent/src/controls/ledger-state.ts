@@ -182,7 +182,8 @@ function foldOutcome(state: LedgerState, controlId: string, outcome: Outcome): v
   const intent = state.intents.get(controlId)
   if (intent === undefined) return
   state.intents.delete(controlId)
-  state.outcomes.set(controlId, { control: intent.control, outcome })
+  // Decided, it is only reported: of its arguments nobody needs to know any more.
+  state.outcomes.set(controlId, { control: { ...intent.control, args: null }, outcome })
   const intended = state.intended.get(intent.control.taskId)
   if (outcome.state === 'failed' && intended?.before?.controlId === controlId) {
     setIntention(state, intent.control.taskId, { state: intended.before.state })
@@ -196,6 +197,10 @@ function foldDecision(state: LedgerState, decision: DecisionReport): void {
     if (earlier.taskId === taskId) state.decisions.delete(earlier.decisionId)
   }
   state.decisions.set(decisionId, { decisionId, taskId, action, basedOn })
+  const oldest = state.decisions.keys().next()
+  if (state.decisions.size > limits.LEDGER_DECISIONS_MAX && oldest.done !== true) {
+    state.decisions.delete(oldest.value)
+  }
   const lane = laneFor(state, taskId, 'state')
   lane.localBasedOn = basedOn
   intend(state, taskId, action)

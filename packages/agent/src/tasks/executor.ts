@@ -1,5 +1,6 @@
 /** The seam between the task runtime and what runs a task: a function in this process, or a process group. */
 import type { Delivery, Json } from '@downlink/protocol'
+import type { CancelledError, OnRestart } from './task.ts'
 
 /** How a run ended. `interrupted`: the agent stopped, the task is unfinished. */
 export type TaskEnd =
@@ -36,8 +37,11 @@ export interface TaskRun {
   /** Resolves once the task has been told and, for a process, stands still. @throws if it cannot be paused. */
   pause(): Promise<void>
   resume(): Promise<void>
-  /** Resolves once the task has been told to end; `ended` says when it has. */
-  cancel(): Promise<void>
+  /**
+   * Resolves once the task has been told to end; `ended` says when it has.
+   * @param reason - for a handler's signal. @defaultValue a `CancelledError`
+   */
+  cancel(reason?: CancelledError): Promise<void>
   /** The agent stops: ends the run as `interrupted`. Resolves when nothing of it runs any more. */
   shutdown(): Promise<void>
   /** Applies a verb of the application's own. @throws DownlinkError with the code that the control shall fail with. */
@@ -46,6 +50,10 @@ export interface TaskRun {
 
 /** Runs one kind of task. */
 export interface TaskExecutor {
+  /** Longest that a run may take without its pauses, ms; then it is ended as `failed: timed_out`. */
+  readonly timeLimitMs?: number
+  /** What becomes of a task that ran when the agent stopped. @defaultValue `restart` */
+  readonly onRestart?: OnRestart
   /** How a verb of its own behaves when a crash interrupts it, or undefined if it has no such verb. */
   deliveryOf(action: string): Delivery | undefined
   start(task: TaskStart): TaskRun

@@ -1,6 +1,7 @@
 /** The kinds of task that this agent's own configuration names, and nothing else. */
 import { DownlinkError, type Delivery, type Json } from '@downlink/protocol'
 import type { TaskExecutor, TaskReporter, TaskRun } from './executor.ts'
+import type { OnRestart } from './task.ts'
 import type { TaskFacts } from './held-task.ts'
 
 /** Finds the executor of a task. */
@@ -18,6 +19,16 @@ export class Executors {
   /** How a verb of a kind's own behaves in a crash; undefined if there is no such kind or verb. */
   deliveryOf(kind: string, action: string): Delivery | undefined {
     return this.#byKind.get(kind)?.deliveryOf(action)
+  }
+
+  /** What becomes of a task that an earlier life had begun; one whose kind is gone from the configuration fails anyway. */
+  onRestart(kind: string): OnRestart {
+    return this.#byKind.get(kind)?.onRestart ?? 'restart'
+  }
+
+  /** Longest run of a task of that kind, ms; undefined for no limit. */
+  timeLimitMs(kind: string): number | undefined {
+    return this.#byKind.get(kind)?.timeLimitMs
   }
 
   /** @throws DownlinkError `unknown_kind`. */

@@ -2,7 +2,6 @@
 import { limits, type Json } from '@downlink/protocol'
 import type { StandardSchemaV1 as Schema } from '@standard-schema/spec'
 import { describe, expect, test } from 'vitest'
-import { createTestClock } from '../../../testkit/src/test-clock.ts'
 import { turn } from '../../test/fakes.ts'
 import type { TaskRun } from './executor.ts'
 import { createHandlerExecutor, type AnyTaskDefinition } from './handler-executor.ts'
@@ -29,7 +28,7 @@ const told = (): string[] => said.splice(0)
 
 function start(definition: AnyTaskDefinition, input: Json = null, paused = false): TaskRun {
   told()
-  return createHandlerExecutor(definition, createTestClock()).start({
+  return createHandlerExecutor(definition).start({
     taskId: 't1',
     kind: 'job',
     input,
@@ -94,7 +93,7 @@ describe('given a task with a schema', () => {
   })
 
   test('when asked how a verb behaves in a crash > only what it declares and has', () => {
-    const executor = createHandlerExecutor(definition, createTestClock())
+    const executor = createHandlerExecutor(definition)
     expect(['rename', 'reload', 'toString'].map((verb) => executor.deliveryOf(verb))).toEqual([
       'atMostOnce',
       'atLeastOnce',

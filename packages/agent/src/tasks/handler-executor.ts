@@ -1,13 +1,16 @@
 /** Runs tasks that an application defined as handlers: checks input and verb arguments against their schemas. */
-import { DownlinkError, type Clock, type Json } from '@downlink/protocol'
+import { DownlinkError, type Json } from '@downlink/protocol'
 import type { StandardSchemaV1 as Schema } from '@standard-schema/spec'
 import type { TaskExecutor } from './executor.ts'
 import { startHandler } from './handler-run.ts'
-import type { TaskContext } from './task.ts'
+import { timeLimitOf } from './time-limit.ts'
+import type { OnRestart, TaskContext } from './task.ts'
 
 /** Any task definition, whatever its input and verbs. */
 export interface AnyTaskDefinition {
   readonly input?: Schema | undefined
+  readonly timeLimitMs?: number
+  readonly onRestart?: OnRestart
   readonly verbs?: Readonly<Record<string, AnyVerbDefinition>>
   run(task: TaskContext<never>): Json | void | Promise<Json | void>
 }
@@ -20,13 +23,19 @@ export interface AnyVerbDefinition {
   apply(args: never, task: TaskContext<never>): void | Promise<void>
 }
 
-/** The executor of one task definition. */
-export function createHandlerExecutor(definition: AnyTaskDefinition, clock: Clock): TaskExecutor {
+/**
+ * The executor of one task definition.
+ * @throws TypeError if `timeLimitMs` is no number of milliseconds.
+ */
+export function createHandlerExecutor(definition: AnyTaskDefinition): TaskExecutor {
   const verbOf = (action: string): AnyVerbDefinition | undefined =>
     definition.verbs !== undefined && Object.hasOwn(definition.verbs, action)
       ? definition.verbs[action]
       : undefined
+  const { onRestart = 'restart' } = definition
   return {
+    ...timeLimitOf(definition),
+    onRestart,
     deliveryOf(action) {
       const verb = verbOf(action)
       return verb && (verb.idempotent === true ? 'atLeastOnce' : 'atMostOnce')
@@ -34,7 +43,7 @@ export function createHandlerExecutor(definition: AnyTaskDefinition, clock: Cloc
     start: (start) =>
       startHandler<never>({
         start,
-        clock,
+        keepsStart: onRestart === 'fail',
         input: () =>
           validate(definition.input, start.input, 'bad_input', `The input of task ${start.taskId}`),
         run: (context) => definition.run(context),

@@ -1,5 +1,5 @@
 /** A task that is code in this process: the context that its handler sees, and the run that the runtime steers. */
-import { DownlinkError, limits, parseJson, type Clock, type Json } from '@downlink/protocol'
+import { DownlinkError, limits, parseJson, type Json } from '@downlink/protocol'
 import { failureOf } from '../failure.ts'
 import type { TaskEnd, TaskReporter, TaskRun, TaskStart } from './executor.ts'
 import { CancelledError, ShutdownError, type TaskContext } from './task.ts'
@@ -68,7 +68,8 @@ export function createTaskContext<I>(
 /** What a handler task needs to run. */
 export interface HandlerRunOptions<I> {
   readonly start: TaskStart
-  readonly clock: Clock
+  /** Whether the next life of the agent must be able to tell that it had begun. */
+  readonly keepsStart: boolean
   /** The task's input as its schema made it. @throws DownlinkError `bad_input`. */
   readonly input: () => Promise<I>
   readonly run: (context: TaskContext<I>) => Json | void | Promise<Json | void>
@@ -86,6 +87,7 @@ export function startHandler<I>(options: HandlerRunOptions<I>): TaskRun {
       context = createTaskContext({ taskId, kind, input }, switches, reporter)
       // A task that was paused before it began, and an end that came first, hold before any of its code runs.
       await context.waitWhilePaused()
+      if (options.keepsStart) await kept(reporter, switches.controller.signal)
       const result = await options.run(context)
       if (result === undefined && switches.controller.signal.aborted) return endOfAbort(switches)
       return completed(result ?? undefined)
@@ -97,7 +99,7 @@ export function startHandler<I>(options: HandlerRunOptions<I>): TaskRun {
     ended,
     pause: () => Promise.resolve(switches.pause()),
     resume: () => Promise.resolve(switches.resume()),
-    cancel: () => Promise.resolve(switches.abort(new CancelledError())),
+    cancel: (reason) => Promise.resolve(switches.abort(reason ?? new CancelledError())),
     async shutdown() {
       switches.abort(new ShutdownError())
       await ended
@@ -112,6 +114,16 @@ export function startHandler<I>(options: HandlerRunOptions<I>): TaskRun {
       return options.applyVerb(action, args, context)
     },
   }
+}
+
+/** Resolves once it is on disk that the task has begun. @throws the reason of `signal`: a full disk must not hold up its end. */
+async function kept(reporter: TaskReporter, signal: AbortSignal): Promise<void> {
+  const aborted = Promise.withResolvers<void>()
+  const onAbort = (): void => aborted.resolve()
+  signal.addEventListener('abort', onAbort, { once: true })
+  await Promise.race([reporter.keepFacts({ begun: true }), aborted.promise])
+  signal.removeEventListener('abort', onAbort)
+  signal.throwIfAborted()
 }
 
 function endOfAbort(switches: TaskSwitch): TaskEnd {

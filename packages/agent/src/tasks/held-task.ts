@@ -2,6 +2,7 @@
 import { limits, type Clock, type Json, type TaskStatus } from '@downlink/protocol'
 import type { IntendedState, Outcome, TaskEndRecord } from '../controls/ledger-records.ts'
 import type { TaskReporter, TaskRun } from './executor.ts'
+import type { RunWatch } from './run-watch.ts'
 import { TaskLog } from './task-log.ts'
 
 /** A task, its run if it has one, and its end once it has come. */
@@ -24,6 +25,11 @@ export interface HeldTask {
   loggedLines: number
   message?: string
   run?: TaskRun
+  watch?: RunWatch
+  /** Its time was over and it was told to end. */
+  isTimedOut: boolean
+  /** It was told to end and has not, for longer than `UNRESPONSIVE_MS`. */
+  isUnresponsive: boolean
   end?: TaskEndRecord
   /** The end is on disk, so it may be reported. */
   endKept: boolean
@@ -53,6 +59,8 @@ export function createHeldTask(
     wanted,
     isReaping: false,
     isHeldBack: false,
+    isTimedOut: false,
+    isUnresponsive: false,
     progress: 0,
     updatedAtMs: clock.wallMs(),
     loggedLines: 0,
@@ -83,6 +91,9 @@ export function answerOf(task: HeldTask, action: string): Outcome | undefined {
   if (task.end !== undefined) return answerOfEnded(task.taskId, task.end.status, action)
   if (task.wanted === 'cancelled' && (action === 'pause' || action === 'resume')) {
     return fail('task_cancelling', `Task ${task.taskId} is being cancelled; ${action} came too late.`)
+  }
+  if (task.isTimedOut && (action === 'pause' || action === 'resume')) {
+    return fail('task_cancelling', `Task ${task.taskId} has run out of its time; ${action} came too late.`)
   }
   return undefined
 }

@@ -2,11 +2,13 @@
 import { DownlinkError, limits } from '@downlink/protocol'
 import type { Clock, Json } from '@downlink/protocol'
 import type { TaskExecutor, TaskRun } from './executor.ts'
+import type { OnRestart } from './task.ts'
 import { compileCommand, taskEnvironment } from './process-command.ts'
 import { createProcessGroup, parseFacts } from './process-group.ts'
 import { startRun } from './process-run.ts'
 import type { RunSettings } from './process-run.ts'
 import { createProcessTable } from './process-table.ts'
+import { timeLimitOf } from './time-limit.ts'
 
 const { TERMINATE_GRACE_MS } = limits
 
@@ -28,6 +30,10 @@ export interface ProcessTaskOptions {
   readonly placeholders?: Readonly<Record<string, string>>
   /** From SIGTERM to SIGKILL, ms. @defaultValue `TERMINATE_GRACE_MS` */
   readonly graceMs?: number
+  /** Longest that a task may run, its pauses not counted, ms; then it is ended as `failed: timed_out`. @defaultValue no limit */
+  readonly timeLimitMs?: number
+  /** What becomes of a task that ran when the agent stopped: it runs anew, or fails as `interrupted`. @defaultValue `restart` */
+  readonly onRestart?: OnRestart
   /** @defaultValue that of this machine */
   readonly platform?: NodeJS.Platform
 }
@@ -55,6 +61,8 @@ export function createProcessExecutor(options: ProcessTaskOptions & { readonly c
     graceMs,
   }
   return {
+    ...timeLimitOf(options),
+    onRestart: options.onRestart ?? 'restart',
     deliveryOf: () => undefined,
     start(task) {
       let argv: readonly string[]

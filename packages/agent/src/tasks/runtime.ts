@@ -1,33 +1,25 @@
 /** The tasks that this agent holds: starts them as there is room, steers them, and says how they stand. */
-import {
-  isStateVerb,
-  isTaskId,
-  limits,
-  type Clock,
-  type Delivery,
-  type Json,
-  type TaskStatus,
-} from '@downlink/protocol'
-import type { IntendedState, LedgerRecord, Outcome, TaskEndRecord } from '../controls/ledger-records.ts'
+import { isStateVerb, isTaskId, limits, type Clock, type Delivery, type Json } from '@downlink/protocol'
+import type { IntendedState, LedgerRecord, Outcome } from '../controls/ledger-records.ts'
 import type { LedgerTask } from '../controls/ledger-state.ts'
 import type { PatientJournal } from '../controls/patient-journal.ts'
 import { failureOf } from '../failure.ts'
 import { waitAtMost } from '../wait-at-most.ts'
-import type { TaskEnd, TaskExecutor, TaskReporter, TaskRun } from './executor.ts'
+import type { TaskExecutor } from './executor.ts'
 import { Executors } from './executors.ts'
-import { failed } from './handler-run.ts'
 import {
   answerOf,
   answerOfEnded,
   createHeldTask,
   fail,
   isBusy,
-  reporterOf,
   type HeldTask,
   type TaskFacts,
 } from './held-task.ts'
 import { HeldTasks } from './held-tasks.ts'
+import { Leftovers } from './leftovers.ts'
 import { steer } from './steering.ts'
+import { TaskRuns } from './task-runs.ts'
 import { TaskReporting } from './task-reporting.ts'
 import { createTrackedRun, type TrackedTask } from './tracked-run.ts'
 
@@ -55,13 +47,15 @@ export class TaskRuntime {
   readonly #options: RuntimeOptions
   readonly #executors: Executors
   readonly #tasks = new HeldTasks()
-  /** Ends on their way to the disk, and leftovers on their way out. */
-  readonly #pending = new Set<Promise<unknown>>()
+  readonly #runs: TaskRuns
+  readonly #leftovers: Leftovers
   #stopping = false
 
   constructor(options: RuntimeOptions) {
     this.#options = options
     this.#executors = new Executors(options.executors)
+    this.#runs = new TaskRuns({ ...options, executors: this.#executors, onEnd: () => this.#startWaiting() })
+    this.#leftovers = new Leftovers({ ...options, executors: this.#executors })
     this.reporting = new TaskReporting({ ...options, tasks: this.#tasks })
   }
 
@@ -110,9 +104,14 @@ export class TaskRuntime {
         held.end = task.end
         held.endKept = true
         held.status = task.end.status
-      } else if (task.facts !== undefined) this.#pend(this.#reap(held, task.facts))
+      } else if (task.facts !== undefined) this.#runs.pend(this.#reap(held, task.facts))
     }
     this.#startWaiting()
+  }
+
+  /** Ends what tasks of a damaged journal left running; they are not taken up, as nobody knows what became of them. */
+  endLeftovers(tasks: readonly LedgerTask[]): Promise<void> {
+    return this.#leftovers.endAll(tasks)
   }
 
   /**
@@ -143,8 +142,8 @@ export class TaskRuntime {
     }
     this.#tasks.requireRoomFor(taskId)
     const held = this.#hold({ taskId, kind, input: null }, true)
-    const { run, tracked } = createTrackedRun({ taskId, kind }, this.#reporter(held))
-    this.#begin(held, run)
+    const { run, tracked } = createTrackedRun({ taskId, kind }, this.#runs.reporter(held))
+    this.#runs.begin(held, run)
     this.#establish(held)
     if (this.#stopping) void run.shutdown()
     return tracked
@@ -177,10 +176,13 @@ export class TaskRuntime {
   /** Ends every run as interrupted; resolves when nothing runs any more and every end is kept, or after `STOP_MS_MAX`. */
   async stop(): Promise<void> {
     this.#stopping = true
-    const runs = this.#tasks.all().flatMap((task) => task.run?.shutdown() ?? [])
+    const runs = this.#tasks.all().flatMap((task) => {
+      task.watch?.over()
+      return task.run?.shutdown() ?? []
+    })
     const settle = async (): Promise<void> => {
       await Promise.allSettled(runs)
-      while (this.#pending.size > 0) await Promise.allSettled(this.#pending)
+      await this.#runs.settled()
     }
     // A process in an uninterruptible wait cannot be ended; its facts are kept, and the next start ends it.
     const isOver = await waitAtMost(this.#options.clock, limits.STOP_MS_MAX, settle())
@@ -207,26 +209,15 @@ export class TaskRuntime {
   /** Shows what the task was told to be; its run says itself when it has ended. */
   #settle(task: HeldTask): void {
     if (task.end !== undefined) return
-    if (task.wanted === 'paused') this.#set(task, 'paused')
-    else if (task.run !== undefined) this.#set(task, 'running')
-    else if (task.wanted === 'running' || task.isReaping) this.#set(task, 'queued')
-    else this.#end(task, { status: 'cancelled' })
+    if (task.wanted === 'paused') this.#runs.set(task, 'paused')
+    else if (task.run !== undefined) this.#runs.set(task, 'running')
+    else if (task.wanted === 'running' || task.isReaping) this.#runs.set(task, 'queued')
+    else this.#runs.end(task, { status: 'cancelled' })
   }
 
   async #reap(task: HeldTask, facts: Json): Promise<void> {
-    task.isReaping = true
-    try {
-      await this.#executors.reap(task.kind, facts)
-      task.isReaping = false
-    } catch (error) {
-      task.isReaping = false
-      this.#options.onTrouble(error, `what task ${task.taskId} left running could not be ended`)
-      this.#end(task, {
-        status: 'failed',
-        code: 'leftover_running',
-        message: 'What an earlier start of the agent left running of this task could not be ended.',
-      })
-    }
+    const end = await this.#leftovers.end(task, facts)
+    if (end !== undefined) this.#runs.end(task, end)
     this.#startWaiting()
   }
 
@@ -245,66 +236,7 @@ export class TaskRuntime {
       // Counted anew: a start that fails at once starts the next by itself.
       const running = this.#tasks.all().filter((other) => !other.tracked && other.run !== undefined)
       if (running.length >= this.#options.concurrency) return
-      this.#start(task)
+      this.#runs.start(task)
     }
-  }
-
-  #start(task: HeldTask): void {
-    try {
-      this.#begin(task, this.#executors.start(task, this.#reporter(task)))
-    } catch (error) {
-      this.#end(task, failed(error))
-    }
-  }
-
-  #begin(task: HeldTask, run: TaskRun): void {
-    task.run = run
-    this.#set(task, 'running')
-    this.#pend(
-      run.ended.then(
-        (end) => this.#onRunEnded(task, end),
-        (error: unknown) => this.#end(task, failed(error)),
-      ),
-    )
-  }
-
-  #onRunEnded(task: HeldTask, end: TaskEnd): void {
-    delete task.run
-    if (end.status !== 'interrupted') this.#end(task, end)
-    // Unfinished: it stays in the journal and starts again with the agent.
-    else if (task.status === 'running') this.#set(task, 'queued')
-  }
-
-  #end(task: HeldTask, end: TaskEndRecord): void {
-    task.end = end
-    delete task.run
-    if (end.status === 'completed') task.progress = 1
-    this.#set(task, end.status)
-    this.#pend(this.#keepEnd(task, end))
-    this.#startWaiting()
-  }
-
-  async #keepEnd(task: HeldTask, end: TaskEndRecord): Promise<void> {
-    const { clock, patientJournal, onChange } = this.#options
-    const record: LedgerRecord = { type: 'end', taskId: task.taskId, end, wallMs: clock.wallMs() }
-    task.endKept = await patientJournal.keep([record], `the end of task ${task.taskId}`)
-    if (task.endKept) onChange()
-  }
-
-  #set(task: HeldTask, status: TaskStatus): void {
-    if (task.status === status) return
-    task.status = status
-    task.updatedAtMs = this.#options.clock.wallMs()
-    this.#options.onChange()
-  }
-
-  #reporter(task: HeldTask): TaskReporter {
-    const { clock, keep } = this.#options
-    return reporterOf(task, clock, (facts) => keep([{ type: 'facts', taskId: task.taskId, facts }]))
-  }
-
-  #pend(work: Promise<unknown>): void {
-    const pending = work.finally(() => this.#pending.delete(pending))
-    this.#pending.add(pending)
   }
 }

@@ -22,10 +22,13 @@ export async function steer(task: HeldTask, action: string, args: Json): Promise
   }
   const before = task.wanted
   task.wanted = WANTED[action]
+  if (action === 'cancel') task.watch?.toldToEnd()
+  if (action === 'resume') task.watch?.resumed()
   try {
     await task.run?.[action]()
   } catch (error) {
     task.wanted = before
     throw error
   }
+  if (action === 'pause') task.watch?.paused()
 }

@@ -56,6 +56,7 @@ function liveReport(task: HeldTask): Draft {
     progress: task.progress,
     updatedAt: Math.round(task.updatedAtMs),
     kind: task.kind,
+    ...(task.isUnresponsive && task.end === undefined ? { unresponsive: true } : {}),
   }
 }
 
@@ -63,6 +64,7 @@ function endOf({ end, status }: HeldTask): Partial<TaskReport> {
   return {
     status,
     ...(end?.message === undefined ? {} : { errorMessage: end.message }),
+    ...(end?.code === undefined ? {} : { errorCode: end.code }),
     ...(end?.result === undefined ? {} : { result: end.result }),
   }
 }

@@ -5,13 +5,19 @@ import type { StandardSchemaV1 as Schema } from '@standard-schema/spec'
 /** What a schema makes of its input; `unknown` without a schema. */
 export type SchemaOutput<S> = S extends Schema ? Schema.InferOutput<S> : unknown
 
+/** Whether a task that was interrupted by a stop or crash of the agent starts anew, or fails as `interrupted`. */
+export type OnRestart = 'restart' | 'fail'
+
 /** What a running task is handed. */
 export interface TaskContext<I = unknown> {
   readonly taskId: string
   readonly kind: string
   readonly input: I
   readonly paused: boolean
-  /** Aborts with a `CancelledError` when an operator cancels, with a `ShutdownError` when the agent stops. */
+  /**
+   * Aborts with a `CancelledError` when an operator cancels (a `TimedOutError` when the time limit is over), with a
+   * `ShutdownError` when the agent stops.
+   */
   readonly signal: AbortSignal
   /**
    * Resolves at once, or when the task is resumed.
@@ -41,6 +47,14 @@ export interface VerbDefinition<A, I> {
 export interface TaskDefinition<S, V> {
   /** Any Standard Schema; input that does not fit fails the task with `bad_input`. */
   input?: S
+  /** Longest that a task may run, its pauses not counted, ms; then it is cancelled with a `TimedOutError` and fails as `timed_out`. */
+  timeLimitMs?: number
+  /**
+   * What becomes of a task that ran when the agent stopped or crashed: `restart` runs it anew from its beginning,
+   * `fail` ends it as `failed: interrupted`.
+   * @defaultValue `restart`
+   */
+  onRestart?: OnRestart
   verbs?: { [K in keyof V]: VerbDefinition<V[K], SchemaOutput<S>> }
   /** The task itself. What it returns is kept as its result, within `TASK_RESULT_BYTES_MAX`. */
   run(task: TaskContext<SchemaOutput<S>>): Json | void | Promise<Json | void>
@@ -53,8 +67,16 @@ export function defineTask<S = undefined, V = {}>(definition: TaskDefinition<S, 
 
 /** The reason of `task.signal` when an operator cancelled the task. */
 export class CancelledError extends Error {
-  override readonly name = 'CancelledError'
+  override readonly name: string = 'CancelledError'
   constructor(message = 'The task was cancelled.') {
+    super(message)
+  }
+}
+
+/** The reason of `task.signal` when the task has run longer than its `timeLimitMs`. */
+export class TimedOutError extends CancelledError {
+  override readonly name: string = 'TimedOutError'
+  constructor(message = 'The task has run longer than its time limit.') {
     super(message)
   }
 }

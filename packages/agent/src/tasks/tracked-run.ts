@@ -53,7 +53,7 @@ export function createTrackedRun(
       ended,
       pause: () => Promise.resolve(switches.pause()),
       resume: () => Promise.resolve(switches.resume()),
-      cancel: () => Promise.resolve(switches.abort(new CancelledError())),
+      cancel: (reason) => Promise.resolve(switches.abort(reason ?? new CancelledError())),
       shutdown() {
         switches.abort(new ShutdownError())
         end({ status: 'interrupted' })

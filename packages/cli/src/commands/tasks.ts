@@ -66,6 +66,8 @@ function rowOf(task: TaskRecord, wallMs: number): readonly Cell[] {
     taskStateCell(task.state, task.diverged === true),
     task.progress === undefined ? '-' : `${Math.floor(task.progress * 100)} %`,
     agoText(task.changedAt, wallMs),
-    task.errorMessage ?? task.message ?? '',
+    task.unresponsive === true
+      ? 'was told to end and still runs: it ignores the cancel'
+      : (task.errorMessage ?? task.message ?? ''),
   ]
 }

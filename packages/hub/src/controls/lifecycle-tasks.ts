@@ -156,6 +156,7 @@ function withState(
     state,
     changedAtMs: wallMs,
     ...(report?.errorMessage === undefined ? {} : { errorMessage: report.errorMessage }),
+    ...(report?.errorCode === undefined ? {} : { errorCode: report.errorCode }),
     ...(report?.result === undefined ? {} : { result: report.result }),
   }
 }

@@ -40,6 +40,7 @@ export interface TaskEntry {
   readonly input?: Json
   readonly state: TaskState
   readonly errorMessage?: string
+  readonly errorCode?: string
   readonly result?: Json
   /** Originals: syncs in a row in which a task at work was not listed. */
   readonly missingSyncs?: number

@@ -18,7 +18,7 @@ export function taskRecords(mailbox: Mailbox, memory: AgentMemory | undefined): 
 }
 
 function hubTask(agentId: string, task: TaskEntry, reported: ReportedTask | undefined): TaskRecord {
-  const { taskId, kind, state, errorMessage, result, changedAtMs } = task
+  const { taskId, kind, state, errorMessage, errorCode, result, changedAtMs } = task
   return {
     agentId,
     taskId,
@@ -26,6 +26,7 @@ function hubTask(agentId: string, task: TaskEntry, reported: ReportedTask | unde
     state,
     ...(reported === undefined ? {} : liveFields(reported)),
     ...(errorMessage === undefined ? {} : { errorMessage }),
+    ...(errorCode === undefined ? {} : { errorCode }),
     ...(result === undefined ? {} : { result }),
     changedAt: new Date(changedAtMs).toISOString(),
   }
@@ -40,15 +41,17 @@ function agentTask(agentId: string, reported: ReportedTask): TaskRecord {
     state: stateOfStatus(report.status),
     ...liveFields(reported),
     ...(report.errorMessage === undefined ? {} : { errorMessage: report.errorMessage }),
+    ...(report.errorCode === undefined ? {} : { errorCode: report.errorCode }),
     ...(report.result === undefined ? {} : { result: report.result }),
     changedAt: new Date(changedAtMs).toISOString(),
   }
 }
 
-function liveFields({ report }: ReportedTask): Pick<TaskRecord, 'progress' | 'message'> {
+function liveFields({ report }: ReportedTask): Pick<TaskRecord, 'progress' | 'message' | 'unresponsive'> {
   return {
     progress: report.progress,
     ...(report.message === undefined ? {} : { message: report.message }),
+    ...(report.unresponsive === undefined ? {} : { unresponsive: report.unresponsive }),
   }
 }
 

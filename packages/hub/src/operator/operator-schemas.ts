@@ -155,6 +155,8 @@ export const taskReply: TSchema = Type.Object({
   progress: Type.Optional(Type.Number()),
   message: Type.Optional(Type.String()),
   errorMessage: Type.Optional(Type.String()),
+  errorCode: Type.Optional(Type.String()),
+  unresponsive: Type.Optional(Type.Boolean()),
   result: Type.Optional(anyJson),
   changedAt: Type.String(),
 })
