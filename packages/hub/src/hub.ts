@@ -23,12 +23,14 @@ import { createAgentRoutes } from './enrollment/agent-routes.ts'
 import { createAgents } from './enrollment/agents.ts'
 import { createEnrollmentKeys } from './enrollment/enrollment-keys.ts'
 import { checkedSettings, type DrainHubOptions, type HubOptions, type HubSettings } from './hub-options.ts'
+import { createFeed, type Feed } from './feed/feed.ts'
 import { createHandler, createHttpServer, type Handler } from './http-server.ts'
 import { createAgentApi } from './http/agent-api.ts'
 import { createInFlight, type InFlight } from './http/in-flight.ts'
 import { createRateLimits } from './http/rate-limits.ts'
 import { createRequestGuard } from './http/request-guard.ts'
 import { createOperatorApp } from './operator/operator-app.ts'
+import { feedRecords } from './operator/read-agent.ts'
 
 /** A running hub. */
 export interface Hub extends AsyncDisposable {
@@ -99,7 +101,8 @@ export async function createHub(options: HubOptions): Promise<Hub> {
       polls.end(agentId, { kind: 'wake', wake: true })
     },
   })
-  const operatorApp = await createOperatorApp(parts)
+  const feed = createFeed({ ...parts, records: feedRecords(parts) })
+  const operatorApp = await createOperatorApp({ ...parts, feed })
   const expiry = await startExpiryLoop({
     store,
     clock,
@@ -124,6 +127,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     registry,
     polls,
     waits,
+    feed,
     inFlight,
     operatorApp,
     handler,
@@ -144,6 +148,7 @@ interface RunningParts extends HubSettings {
   readonly polls: WakePolls
   readonly inFlight: InFlight
   readonly waits: ControlWaits
+  readonly feed: Feed
   readonly operatorApp: FastifyInstance
   readonly handler: Handler
   readonly parts: readonly Disposable[]
@@ -191,7 +196,8 @@ class RunningHub implements Hub {
   }
 
   async #stop(options: DrainHubOptions): Promise<void> {
-    const { clock, draining, registry, polls, waits, inFlight, operatorApp, parts, acceptPerS } = this.#parts
+    const { clock, draining, registry, polls, waits, feed, inFlight, operatorApp, parts, acceptPerS } =
+      this.#parts
     const { restartMs = limits.DRAIN_RESTART_MS, signal = new AbortController().signal } = options
     const ownMs = (2_000 * (registry.size + polls.size)) / acceptPerS
     const wantedMs = options.drainMs ?? Math.min(limits.DRAIN_SPREAD_MS_DEFAULT, ownMs)
@@ -205,6 +211,7 @@ class RunningHub implements Hub {
     server?.close()
     server?.closeIdleConnections()
     waits.releaseAll()
+    feed[Symbol.dispose]()
     await inFlight.idle(Math.max(0, endMs - clock.monotonicMs()), signal)
     inFlight.destroy()
     server?.closeAllConnections()

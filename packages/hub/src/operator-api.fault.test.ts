@@ -217,6 +217,7 @@ function failingStore(failure: () => StoreError['code'] | undefined, bucketThatF
     list: (bucket, page) => inner.list(bucket, page),
     readHistory: (scope, page) => inner.readHistory(scope, page),
     lastHistorySequence: () => inner.lastHistorySequence(),
+    watchHistory: (listener) => inner.watchHistory(listener),
     pruneHistory: (beforeMs, limit) => inner.pruneHistory(beforeMs, limit),
     update(bucket, key, change) {
       const code = bucketThatFails === undefined || bucket === bucketThatFails ? failure() : undefined

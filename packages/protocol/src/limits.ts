@@ -213,6 +213,14 @@ export const STREAM_STALL_MS_MAX = 20_000
 export const WAITERS_MAX = 1_000
 /** Agents, controls or history entries on one page of a listing. */
 export const PAGE_MAX = 500
+/** Readers of the operators' feed at once on one hub; past it 503 `too_many_waiters`. */
+export const FEED_STREAMS_MAX = 256
+/** Facts that the feed reads from history at a time. */
+export const FEED_PAGE_MAX = 100
+/** Bytes queued for a reader of the feed that does not keep up; past it its stream is ended, and it comes back with its last id. */
+export const FEED_QUEUE_BYTES_MAX = 1_048_576
+/** Wait before the feed reads history again after its store failed, and before its readers come back, ms. */
+export const FEED_RETRY_MS = 2_000
 /** Controls that one request may make; a broadcast to more goes on with its cursor. */
 export const BATCH_CONTROLS_MAX = 1_000
 /** Terms of a label selector, and its characters. */

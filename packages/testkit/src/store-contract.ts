@@ -322,6 +322,19 @@ function describeListings(current: () => Store): void {
     await expect(store.readHistory({ controlId: 'a~1' }, { limit: 1 })).rejects.toThrow(TypeError)
   })
 
+  it('> whoever watches history is told after each commit that added to it, until it stops watching', async () => {
+    const store = current()
+    const seen: number[] = []
+    const watching = store.watchHistory(() => seen.push(seen.length))
+    await store.update(BUCKET, 'a', increment)
+    expect(seen).toHaveLength(0)
+    await store.update(BUCKET, 'a', incrementWithHistory('a'))
+    await expect.poll(() => seen.length).toBe(1)
+    watching[Symbol.dispose]()
+    await store.update(BUCKET, 'a', incrementWithHistory('a'))
+    expect(seen).toHaveLength(1)
+  })
+
   it('> old history is dropped from its beginning, a bounded number at a time, and sequences go on', async () => {
     const store = current()
     expect(await store.lastHistorySequence()).toBe(0)

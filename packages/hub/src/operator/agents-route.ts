@@ -1,9 +1,8 @@
 /** /api/v1/agents: listing, showing, nudging and revoking agents. */
 import { limits, type AgentRecord, type Page } from '@downlink/protocol'
-import type { Mailbox } from '../controls/mailbox.ts'
 import { agentRevoked, type AgentDocument } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
-import { agentRecord } from './agent-record.ts'
+import { readAgentRecord } from './read-agent.ts'
 import { parseLabelSelector } from './label-selector.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
 import { pageLimit } from './operator-query.ts'
@@ -48,7 +47,7 @@ export function addAgentsRoutes(routes: OperatorRoutes): void {
       schema: { params: agentParams, response: { 200: agentReply, ...errorReplies } },
     },
     async (request) => {
-      return recordOf(routes, await watchAgent(request.params.agentId))
+      return readAgentRecord(routes, await watchAgent(request.params.agentId))
     },
   )
   app.post<OfAgent>(
@@ -76,7 +75,7 @@ export function addAgentsRoutes(routes: OperatorRoutes): void {
       if (agent === undefined) throw agentNotFound(request.params.agentId, 'no key was replaced')
       registry.get(agent.agentId)?.sendSync('rotate-key')
       polls.nudge(agent.agentId)
-      return recordOf(routes, agent)
+      return readAgentRecord(routes, agent)
     },
   )
   app.delete<OfAgent>(
@@ -116,7 +115,7 @@ async function listAgents(routes: OperatorRoutes, query: AgentsQuery): Promise<P
     })
     for (const agent of page) {
       if (items.length === limit) return pageAfter(items, after)
-      const record = await recordOf(routes, agent)
+      const record = await readAgentRecord(routes, agent)
       if ((query.status === undefined || record.status === query.status) && isMeant(record.labels)) {
         items.push(record)
       }
@@ -130,13 +129,4 @@ async function listAgents(routes: OperatorRoutes, query: AgentsQuery): Promise<P
 
 function pageAfter(items: readonly AgentRecord[], after: string | undefined): Page<AgentRecord> {
   return { items, ...(after === undefined ? {} : { nextCursor: after }) }
-}
-
-/** The agent as operators see it. */
-export async function recordOf(routes: OperatorRoutes, agent: AgentDocument): Promise<AgentRecord> {
-  const { store, memories, registry, polls, clock } = routes
-  const { agentId } = agent
-  const mailbox = await store.read<Mailbox>('mailboxes', agentId)
-  const link = { isStreaming: registry.get(agentId) !== undefined, isPolling: polls.isHeld(agentId) }
-  return agentRecord(agent, mailbox, memories.peek(agentId), link, clock.monotonicMs())
 }

@@ -12,10 +12,10 @@ import {
 import { taskRecords } from '../controls/task-records.ts'
 import { assertNotRevoked, type AgentDocument } from '../enrollment/agents.ts'
 import { HubError, hubErrorOf } from '../hub-error.ts'
-import { recordOf } from './agents-route.ts'
 import { askerOf } from './controls-route.ts'
 import { parseLabelSelector } from './label-selector.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
+import { readAgentRecord } from './read-agent.ts'
 import { batchReply, controlsBody, errorReplies } from './operator-schemas.ts'
 
 /** Adds the route. */
@@ -119,7 +119,7 @@ async function meantTasks(
   taskId: string | undefined,
 ): Promise<readonly string[]> {
   if (agent.revoked !== undefined) return []
-  const record = await recordOf(routes, agent)
+  const record = await readAgentRecord(routes, agent)
   if (!isMeant(record.labels)) return []
   if (selector.status !== undefined && selector.status !== record.status) return []
   if (taskId !== undefined) return [taskId]

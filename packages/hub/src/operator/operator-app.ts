@@ -9,6 +9,7 @@ import { addAgentsRoutes } from './agents-route.ts'
 import { addControlsBatchRoute } from './controls-batch-route.ts'
 import { addControlsRoutes } from './controls-route.ts'
 import { addEnrollmentKeysRoutes } from './enrollment-keys-route.ts'
+import { addFeedRoute } from './feed-route.ts'
 import { addHealthRoutes } from './health-route.ts'
 import { collectMethods, replyFrameworkError, setErrorReplies } from './operator-errors.ts'
 import type { OperatorAppOptions, OperatorRoutes } from './operator-routes.ts'
@@ -78,6 +79,7 @@ export async function createOperatorApp(options: OperatorAppOptions): Promise<Fa
   addControlsRoutes(routes)
   addControlsBatchRoute(routes)
   addEnrollmentKeysRoutes(routes)
+  addFeedRoute(routes)
   add405s()
   await app.ready()
   return app

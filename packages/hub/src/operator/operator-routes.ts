@@ -8,6 +8,7 @@ import type { SessionRegistry } from '../delivery/session-registry.ts'
 import type { WakePolls } from '../delivery/wake-polls.ts'
 import type { AgentDocument, Agents } from '../enrollment/agents.ts'
 import type { EnrollmentKeys } from '../enrollment/enrollment-keys.ts'
+import type { Feed } from '../feed/feed.ts'
 import type { RateLimits } from '../http/rate-limits.ts'
 import type { Logger } from '../logger.ts'
 import type { Store } from '../store/store.ts'
@@ -26,6 +27,7 @@ export interface OperatorAppOptions {
   readonly memories: AgentMemories
   readonly registry: SessionRegistry
   readonly polls: WakePolls
+  readonly feed: Feed
   readonly isDraining: () => boolean
 }
 

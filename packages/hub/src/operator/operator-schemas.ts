@@ -48,6 +48,13 @@ export const waitQuery: TSchema = Type.Object(
   },
   strict,
 )
+/** Where the feed goes on, and of which agent. */
+export const feedQuery: TSchema = Type.Object(
+  { after: Type.Optional(Type.String()), agentId: Type.Optional(Type.String()) },
+  strict,
+)
+/** The feed: an event stream. */
+export const feedReply: TSchema = Type.String({ contentMediaType: 'text/event-stream' })
 /** From which line on a log is read. */
 export const logQuery: TSchema = Type.Object({ after: Type.Optional(Type.String()) }, strict)
 

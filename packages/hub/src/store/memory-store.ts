@@ -66,6 +66,10 @@ class MemoryStore implements Store {
     return this.#rows.lastSequence
   }
 
+  watchHistory(listener: () => void): Disposable {
+    return this.#documents.watchHistory(listener)
+  }
+
   async pruneHistory(beforeMs: number, limit: number): Promise<number> {
     this.#documents.assertOpen()
     return this.#rows.prune(beforeMs, limit)

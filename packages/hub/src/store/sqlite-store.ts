@@ -114,6 +114,10 @@ class SqliteStore implements Store {
     return this.#connection.request('lastSequence', {})
   }
 
+  watchHistory(listener: () => void): Disposable {
+    return this.#documents.watchHistory(listener)
+  }
+
   async pruneHistory(beforeMs: number, limit: number): Promise<number> {
     this.#documents.assertOpen()
     return this.#connection.request('prune', { beforeMs: Math.trunc(beforeMs), limit })

@@ -20,6 +20,7 @@ const COMMIT = channel('downlink:hub:commit')
  * it, and those documents are read anew.
  */
 export class StagedDocuments {
+  readonly #historyListeners = new Set<() => void>()
   readonly #backend: CommitBackend
   readonly #cache = new DocumentCache<Slot>({
     documentsMax: limits.STORE_CACHE_DOCUMENTS_MAX,
@@ -69,6 +70,12 @@ export class StagedDocuments {
         conflicts: 0,
       })
     })
+  }
+
+  /** Calls `listener` after each commit that added to history. */
+  watchHistory(listener: () => void): Disposable {
+    this.#historyListeners.add(listener)
+    return { [Symbol.dispose]: () => void this.#historyListeners.delete(listener) }
   }
 
   /** @throws StoreError `store_closed` once {@link close} has been called. */
@@ -208,6 +215,9 @@ export class StagedDocuments {
     const changedElsewhere = conflicting.flatMap((slot) => this.#unstage(slot))
     if (stored.length > 0) COMMIT.publish({ entries: stored.length })
     answerAll(stored)
+    if (stored.some(({ history }) => history.length > 0)) {
+      for (const listener of this.#historyListeners) listener()
+    }
     for (const { slot, answers } of changedElsewhere) {
       for (const { pending } of answers) this.#again(slot, pending)
     }

@@ -80,6 +80,8 @@ export interface Store extends AsyncDisposable {
   readHistory(scope: HistoryScope, page: HistoryPageRequest): Promise<readonly StoredHistoryEntry[]>
   /** The sequence of the newest committed history entry, 0 if there never was one. */
   lastHistorySequence(): Promise<number>
+  /** Calls `listener` after each commit that added to history; later, of any hub on this store. It must not throw. */
+  watchHistory(listener: () => void): Disposable
   /**
    * Drops those of the `limit` oldest history entries that are from before `beforeMs`, by the hub's wall clock.
    * @returns how many were dropped; fewer than `limit` means that nothing older is left.

@@ -48,6 +48,7 @@ export function writeBehind(inner: Store, clock: Clock): Store {
     list: (bucket, page) => inner.list(bucket, page),
     readHistory: (scope, page) => inner.readHistory(scope, page),
     lastHistorySequence: () => inner.lastHistorySequence(),
+    watchHistory: (listener) => inner.watchHistory(listener),
     pruneHistory: (beforeMs, limit) => inner.pruneHistory(beforeMs, limit),
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
   }

@@ -1,0 +1,180 @@
+/** The feed over a store in memory: order, resume, filter, slow readers, a failing store. */
+import { limits, systemClock, type AgentRecord, type Json } from '@downlink/protocol'
+import { createTestClock } from '../../../testkit/src/test-clock.ts'
+import { expect, test } from 'vitest'
+import { silentLogger } from '../logger.ts'
+import { createMemoryStore } from '../store/memory-store.ts'
+import type { Store } from '../store/store.ts'
+import { createFeed, type Feed, type FeedSink } from './feed.ts'
+
+class TextSink implements FeedSink {
+  text = ''
+  isEnded = false
+  queuedBytes = 0
+  #release: (() => void) | undefined
+  /** From now on nothing leaves. */
+  stall(): void {
+    this.queuedBytes = limits.FEED_QUEUE_BYTES_MAX + 1
+  }
+  release(): void {
+    this.queuedBytes = 0
+    this.#release?.()
+  }
+  drained(): Promise<void> {
+    return this.queuedBytes === 0 ? Promise.resolve() : new Promise((resolve) => (this.#release = resolve))
+  }
+  write(frame: Uint8Array): void {
+    this.text += Buffer.from(frame).toString('utf8')
+  }
+  end(): void {
+    this.isEnded = true
+  }
+  get ids(): number[] {
+    return [...this.text.matchAll(/^id: (\d+)$/gm)].map(([, id]) => Number(id))
+  }
+}
+
+function setUp(store: Store = createMemoryStore()): {
+  feed: Feed
+  clock: ReturnType<typeof createTestClock>
+  commit(agentId: string, count?: number): Promise<void>
+} {
+  const clock = createTestClock()
+  const records = {
+    agent: async (agentId: string) => ({ agentId, status: 'online' }) as AgentRecord,
+    task: async () => undefined,
+  }
+  const feed = createFeed({ store, clock, logger: silentLogger, records })
+  return {
+    feed,
+    clock,
+    async commit(agentId, count = 1) {
+      for (let n = 0; n < count; n++) {
+        const controlId = `${agentId}~${n}`
+        const data: Json = { controlId, agentId }
+        const fact = { agentId, atMs: 1, kind: 'control.created', controlId, taskId: 't', data }
+        await store.update('mailboxes', agentId, () => ({ document: {}, history: [fact], result: undefined }))
+      }
+    },
+  }
+}
+
+const range = (from: number, to: number): number[] =>
+  Array.from({ length: to - from + 1 }, (_, index) => from + index)
+
+test('given a reader from now on > it gets what happens afterwards, whole, in order and once', async () => {
+  const { feed, commit } = setUp()
+  await commit('a', 3)
+  const sink = new TextSink()
+  feed.subscribe(sink, {})
+  await new Promise(setImmediate)
+  await commit('a')
+  await commit('b', limits.FEED_PAGE_MAX)
+  await expect.poll(() => sink.ids).toEqual(range(4, limits.FEED_PAGE_MAX + 4))
+  expect(sink.text).toContain(
+    'event: control\nid: 4\ndata: {"id":"4","type":"control","control":{"controlId":"a~0","agentId":"a"}}\n\n',
+  )
+  feed[Symbol.dispose]()
+  expect(sink.isEnded, 'a feed that stops ends its readers').toBe(true)
+})
+
+test('given readers that come back at any place while others listen > each misses and repeats nothing', async () => {
+  const { feed, commit } = setUp()
+  const total = 3 * limits.FEED_PAGE_MAX
+  await commit('a', total)
+  const live = new TextSink()
+  feed.subscribe(live, { after: total })
+  const sinks = [0, 1, limits.FEED_PAGE_MAX, total - 1].map((after) => {
+    const sink = new TextSink()
+    feed.subscribe(sink, { after })
+    return { after, sink }
+  })
+  for (let n = 0; n < 20; n++) await commit('b')
+  for (const { after, sink } of sinks) {
+    await expect
+      .poll(() => sink.ids, { message: `the reader after ${after} must get all that follows` })
+      .toEqual(range(after + 1, total + 20))
+  }
+  await expect.poll(() => live.ids).toEqual(range(total + 1, total + 20))
+})
+
+test('given a reader of one agent > it gets that agent only', async () => {
+  const { feed, commit } = setUp()
+  const sink = new TextSink()
+  feed.subscribe(sink, { after: 0, agentId: 'b' })
+  await commit('a')
+  await commit('b')
+  await commit('a')
+  await commit('b')
+  await expect.poll(() => sink.ids).toEqual([2, 4])
+})
+
+test.each([
+  ['was dropped by age', 1],
+  ['was never in this store', 99],
+])('given a reader whose place %s > it is told to read the listings again', async (_, after) => {
+  const store = createMemoryStore()
+  const { feed, commit } = setUp(store)
+  await commit('a', 5)
+  await store.pruneHistory(systemClock.wallMs(), 4)
+  const sink = new TextSink()
+  feed.subscribe(sink, { after })
+  await expect.poll(() => sink.text).toContain('event: reset\n')
+  await commit('a')
+  await expect.poll(() => sink.ids).toEqual([6])
+})
+
+test('given a reader that stands still > it is ended when it is live, and waited for while it catches up', async () => {
+  const { feed, commit } = setUp()
+  await commit('a', 2 * limits.FEED_PAGE_MAX)
+  const late = new TextSink()
+  late.stall()
+  feed.subscribe(late, { after: 0 })
+  await expect.poll(() => late.ids).toHaveLength(limits.FEED_PAGE_MAX)
+  const live = new TextSink()
+  feed.subscribe(live, {})
+  await new Promise(setImmediate)
+  live.stall()
+  await commit('a')
+  await expect.poll(() => live.isEnded).toBe(true)
+  expect(late.isEnded).toBe(false)
+  expect(late.ids, 'nothing more is queued for one that stands still').toHaveLength(limits.FEED_PAGE_MAX)
+  late.release()
+  await expect.poll(() => late.ids).toEqual(range(1, 2 * limits.FEED_PAGE_MAX + 1))
+})
+
+test('given a store that fails for a while > the feed goes on where it was', async () => {
+  const inner = createMemoryStore()
+  let failing = false
+  const store: Store = Object.assign(Object.create(inner) as Store, {
+    update: inner.update.bind(inner),
+    watchHistory: inner.watchHistory.bind(inner),
+    lastHistorySequence: () => inner.lastHistorySequence(),
+    readHistory: (...request: Parameters<Store['readHistory']>) =>
+      failing ? Promise.reject(new Error('disk')) : inner.readHistory(...request),
+  })
+  const { feed, clock, commit } = setUp(store)
+  const sink = new TextSink()
+  feed.subscribe(sink, {})
+  await new Promise(setImmediate)
+  failing = true
+  await commit('a')
+  await expect.poll(() => clock.pendingTimers).toBeGreaterThan(1)
+  failing = false
+  clock.advance(limits.FEED_RETRY_MS)
+  await expect.poll(() => sink.ids).toEqual([1])
+})
+
+test('given as many readers as fit > one more is refused, until one has gone; heartbeats go to all', async () => {
+  const { feed, clock } = setUp()
+  const sinks = range(1, limits.FEED_STREAMS_MAX).map(() => new TextSink())
+  const [first] = sinks.map((sink) => feed.subscribe(sink, {}))
+  expect(() => feed.subscribe(new TextSink(), {})).toThrow(`already has ${limits.FEED_STREAMS_MAX}`)
+  first?.[Symbol.dispose]()
+  feed.subscribe(new TextSink(), {})
+  clock.advance(limits.HEARTBEAT_MS_DEFAULT)
+  expect(
+    sinks.slice(1).every(({ text }) => text.includes(': hb\n')),
+    'each open reader gets a heartbeat',
+  ).toBe(true)
+})

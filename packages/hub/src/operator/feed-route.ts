@@ -1,0 +1,88 @@
+/** GET /api/v1/events: the feed of what changes, as an event stream that can be resumed. */
+import { limits, type Clock } from '@downlink/protocol'
+import type { FastifyReply } from 'fastify'
+import type { ServerResponse } from 'node:http'
+import type { Feed, FeedSink } from '../feed/feed.ts'
+import { HubError } from '../hub-error.ts'
+import type { OperatorRoutes } from './operator-routes.ts'
+import { errorReplies, feedQuery, feedReply } from './operator-schemas.ts'
+
+interface FeedRequest {
+  Querystring: { after?: string; agentId?: string }
+  Headers: { 'last-event-id'?: string }
+}
+
+/** Adds the route. */
+export function addFeedRoute(routes: OperatorRoutes): void {
+  const { app, needs, findAgent, feed, clock, isDraining } = routes
+  app.get<FeedRequest>(
+    '/api/v1/events',
+    {
+      onRequest: needs('read'),
+      schema: { querystring: feedQuery, response: { 200: feedReply, ...errorReplies } },
+    },
+    async (request, reply) => {
+      // A browser that reconnects by itself repeats its query, so what it has seen since goes first.
+      const after = sequence(request.headers['last-event-id'] ?? request.query.after)
+      const { agentId } = request.query
+      if (agentId !== undefined) await findAgent(agentId)
+      if (isDraining())
+        throw new HubError('draining', 'This hub is stopping. Use another, or come back shortly.')
+      serve(feed, reply, clock, {
+        ...(after === undefined ? {} : { after }),
+        ...(agentId === undefined ? {} : { agentId }),
+      })
+    },
+  )
+}
+
+function serve(
+  feed: Feed,
+  reply: FastifyReply,
+  clock: Clock,
+  subscription: Parameters<Feed['subscribe']>[1],
+): void {
+  const response = reply.raw
+  const sink = createSink(response, clock)
+  const subscribed = feed.subscribe(sink, subscription)
+  reply.hijack()
+  response.once('close', () => subscribed[Symbol.dispose]())
+  response.on('error', () => {})
+  response.writeHead(200, {
+    'Content-Type': 'text/event-stream',
+    'Cache-Control': 'no-store',
+    'X-Accel-Buffering': 'no',
+  })
+  response.write(`retry: ${limits.FEED_RETRY_MS}\n\n`)
+}
+
+function createSink(response: ServerResponse, clock: Clock): FeedSink {
+  return {
+    get queuedBytes() {
+      return response.writableLength
+    },
+    write: (frame) => void response.write(frame),
+    end: () => void response.end(),
+    async drained() {
+      if (!response.writableNeedDrain || response.destroyed) return
+      const { promise, resolve } = Promise.withResolvers<void>()
+      const stalled = clock.setTimer(limits.STREAM_STALL_MS_MAX, () => response.destroy())
+      response.once('drain', resolve)
+      response.once('close', resolve)
+      await promise
+      stalled.cancel()
+      response.off('drain', resolve)
+      response.off('close', resolve)
+    },
+  }
+}
+
+/** @throws HubError `bad_request`. */
+function sequence(text: string | undefined): number | undefined {
+  if (text === undefined || text === '') return undefined
+  if (/^\d{1,15}$/.test(text)) return Number(text)
+  throw new HubError(
+    'bad_request',
+    'What the feed goes on after must be the id of one of its events. Leave it out to begin now.',
+  )
+}

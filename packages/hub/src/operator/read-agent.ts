@@ -1,0 +1,46 @@
+/** Reads what the record of an agent is made of: what is stored, and what this hub sees of it. */
+import type { AgentRecord, Clock, TaskRecord } from '@downlink/protocol'
+import type { AgentMemories } from '../controls/agent-memory.ts'
+import type { Mailbox } from '../controls/mailbox.ts'
+import { taskRecords } from '../controls/task-records.ts'
+import type { SessionRegistry } from '../delivery/session-registry.ts'
+import type { WakePolls } from '../delivery/wake-polls.ts'
+import type { AgentDocument, Agents } from '../enrollment/agents.ts'
+import type { FeedRecords } from '../feed/feed-events.ts'
+import type { Store } from '../store/store.ts'
+import { agentRecord } from './agent-record.ts'
+
+/** Where records are read. */
+export interface RecordSources {
+  readonly store: Store
+  readonly clock: Clock
+  readonly agents: Agents
+  readonly memories: AgentMemories
+  readonly registry: SessionRegistry
+  readonly polls: WakePolls
+}
+
+/** The agent as operators see it. */
+export async function readAgentRecord(sources: RecordSources, agent: AgentDocument): Promise<AgentRecord> {
+  const { store, memories, registry, polls, clock } = sources
+  const { agentId } = agent
+  const mailbox = await store.read<Mailbox>('mailboxes', agentId)
+  const link = { isStreaming: registry.get(agentId) !== undefined, isPolling: polls.isHeld(agentId) }
+  return agentRecord(agent, mailbox, memories.peek(agentId), link, clock.monotonicMs())
+}
+
+/** The records of which the feed tells. */
+export function feedRecords(sources: RecordSources): FeedRecords {
+  const { store, agents, memories } = sources
+  return {
+    async agent(agentId): Promise<AgentRecord | undefined> {
+      const agent = await agents.read(agentId)
+      return agent && readAgentRecord(sources, agent)
+    },
+    async task(agentId, taskId): Promise<TaskRecord | undefined> {
+      const mailbox = await store.read<Mailbox>('mailboxes', agentId)
+      if (mailbox === undefined) return undefined
+      return taskRecords(mailbox, memories.peek(agentId)).find((task) => task.taskId === taskId)
+    },
+  }
+}
