@@ -13,15 +13,17 @@ import { runSteps } from './run-steps.ts'
 import type { Step } from './run-steps.ts'
 import { runVitest } from './run-vitest.ts'
 
-/** Steps that run side by side: the types and the linter each keep about one core busy. */
+/** Steps that run side by side; the linter keeps about one core busy. */
 const LANES = 2
 
+/** First and alone: the linter reads the declarations that it builds. */
+const TYPES_STEP: Step = {
+  name: 'types',
+  remedy: 'Correct the types; npm run watch shows them while you edit.',
+  run: () => runCommand('tsc', ['-b']),
+}
+
 const STATIC_STEPS: readonly Step[] = [
-  {
-    name: 'types',
-    remedy: 'Correct the types; npm run watch shows them while you edit.',
-    run: () => runCommand('tsc', ['-b']),
-  },
   {
     name: 'lint',
     remedy: 'Correct the lines; each rule is explained in .oxlintrc.json or at the address it prints.',
@@ -47,7 +49,7 @@ const STATIC_STEPS: readonly Step[] = [
  * @returns the numbers of tests; a step that failed counts as one more failure
  */
 export async function check(testsAnyway: boolean): Promise<Counts> {
-  const failed = await runSteps(STATIC_STEPS, LANES)
+  const failed = [...(await runSteps([TYPES_STEP], 1)), ...(await runSteps(STATIC_STEPS, LANES))]
   const steps: Counts = { ...NO_TESTS, failed: failed.length }
   if (failed.length > 0 && !testsAnyway) return steps
   let tests = NO_TESTS

@@ -1,6 +1,6 @@
 /** /api/v1/agents: listing, showing, nudging and revoking agents. */
 import { limits, type AgentRecord, type Page } from '@downlink/protocol'
-import { agentRevoked, type AgentDocument } from '../enrollment/agents.ts'
+import { agentRevoked } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
 import { readAgentRecord } from './read-agent.ts'
 import { parseLabelSelector } from './label-selector.ts'
