@@ -3,9 +3,10 @@ import { DownlinkError } from '@downlink/protocol'
 import { describe, expect, test } from 'vitest'
 import { turn } from '../test/fakes.ts'
 import { AgentEvents } from './agent-events.ts'
-import { StatusBoard } from './agent-status.ts'
-import { silentLogger, type Logger } from './logger.ts'
+import { StatusBoard, type AgentWork } from './agent-status.ts'
+import { BoundedLogger, silentLogger, type Logger } from './logger.ts'
 import type { AgentStatus } from './options.ts'
+import { createTestClock } from './testing/test-clock.ts'
 
 const upgrade = { type: 'upgrade', version: '2' } as const
 
@@ -15,7 +16,7 @@ describe('given listeners', () => {
   test('when one throws or rejects > it is logged, and the others are called', async () => {
     const logged: string[] = []
     const logger: Logger = { ...silentLogger, error: (_, message) => void logged.push(message) }
-    const events = new AgentEvents(logger)
+    const events = new AgentEvents(new BoundedLogger(logger, createTestClock()))
     const heard: string[] = []
     events.on('upgrade', () => Promise.reject(new Error('late')) as never, undefined)
     events.on(
@@ -32,7 +33,7 @@ describe('given listeners', () => {
   })
 
   test('when one is disposed or its signal aborts > it hears nothing more', () => {
-    const events = new AgentEvents(silentLogger)
+    const events = new AgentEvents(new BoundedLogger(silentLogger, createTestClock()))
     const heard: string[] = []
     const controller = new AbortController()
     const first = events.on('upgrade', () => void heard.push('first'), undefined)
@@ -50,12 +51,24 @@ describe('given listeners', () => {
     const broken = (): never => {
       throw new Error('no disk for logs')
     }
-    const events = new AgentEvents({ debug: broken, info: broken, warn: broken, error: broken })
+    const events = new AgentEvents(
+      new BoundedLogger({ debug: broken, info: broken, warn: broken, error: broken }, createTestClock()),
+    )
     expect(() => events.log('error', {}, 'x')).not.toThrow()
   })
 })
 
+const WORK: AgentWork = {
+  openControls: 0,
+  unreportedOutcomes: 0,
+  tasks: { queued: 0, running: 0, paused: 0, cancelled: 0, completed: 0, failed: 0 },
+  journal: 'ok',
+}
+
 describe('given a status board', () => {
+  const clock = createTestClock()
+  const boardOf = (hub: () => URL, onChange: (status: AgentStatus) => void): StatusBoard =>
+    new StatusBoard({ clock, hub, work: () => WORK, onChange })
   const failure = { code: 'unauthorized', message: 'no', retry: 'never' } as const
   type ConnectionStatus = Parameters<StatusBoard['connection']>[0]
   // The board reads no more of it.
@@ -72,7 +85,7 @@ describe('given a status board', () => {
 
   test('when long-polling stands in for the stream > that is said, until the stream has proved itself', () => {
     const told: string[] = []
-    const board = new StatusBoard(
+    const board = boardOf(
       () => HUB,
       ({ downlink }) => void told.push(downlink),
     )
@@ -86,7 +99,7 @@ describe('given a status board', () => {
   test('when another mirror is in use > that is told', () => {
     const told: string[] = []
     let hub = HUB
-    const board = new StatusBoard(
+    const board = boardOf(
       () => hub,
       (status) => void told.push(status.hub.host),
     )
@@ -98,7 +111,7 @@ describe('given a status board', () => {
 
   test('when the connection and the syncs come and go > each change is told once', () => {
     const told: string[] = []
-    const board = new StatusBoard(
+    const board = boardOf(
       () => HUB,
       ({ standing, downlink }) => {
         told.push(`${standing} ${downlink}`)
@@ -116,7 +129,7 @@ describe('given a status board', () => {
 
   test('when the journal cannot be written > it says so, and that it can again', () => {
     const told: AgentStatus[] = []
-    const board = new StatusBoard(
+    const board = boardOf(
       () => HUB,
       (status) => void told.push(status),
     )
@@ -130,5 +143,22 @@ describe('given a status board', () => {
     expect(board.status.standing).toBe('ok')
     expect(board.status.remedy).toBeUndefined()
     expect(told).toHaveLength(3)
+  })
+
+  test('as time goes by > it says since when, and when the hub last answered', () => {
+    const board = boardOf(
+      () => HUB,
+      () => undefined,
+    )
+    const startMs = clock.wallMs()
+    clock.advance(5_000)
+    board.roundTrip(12)
+    board.syncAnswered()
+    clock.advance(60_000)
+    board.syncAnswered()
+    expect(board.status.sinceMs, 'only a change begins it anew').toBe(startMs + 5_000)
+    expect(board.status.lastSync).toEqual({ atMs: startMs + 5_000, roundTripMs: 12 })
+    board.journal(false)
+    expect(board.status).toMatchObject({ journal: 'failing', sinceMs: startMs + 65_000 })
   })
 })

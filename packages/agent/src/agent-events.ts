@@ -1,5 +1,5 @@
 /** The agent's typed events: a listener that throws is logged and harms nobody. */
-import type { Logger } from './logger.ts'
+import type { BoundedLogger, Logger } from './logger.ts'
 import type { AgentEvent } from './options.ts'
 
 type Listener = (event: AgentEvent) => unknown
@@ -7,9 +7,9 @@ type Listener = (event: AgentEvent) => unknown
 /** Hands out events to listeners; keeps none. */
 export class AgentEvents {
   readonly #listeners = new Set<{ readonly type: AgentEvent['type']; readonly call: Listener }>()
-  readonly #logger: Logger
+  readonly #logger: BoundedLogger
 
-  constructor(logger: Logger) {
+  constructor(logger: BoundedLogger) {
     this.#logger = logger
   }
 
@@ -49,10 +49,11 @@ export class AgentEvents {
   }
 
   log(level: keyof Logger, fields: object, message: string): void {
-    try {
-      this.#logger[level](fields, message)
-    } catch {
-      // There is nobody left to tell.
-    }
+    this.#logger.log(level, fields, message)
+  }
+
+  /** Keeps this text out of the log. */
+  hide(secret: string): void {
+    this.#logger.hide(secret)
   }
 }

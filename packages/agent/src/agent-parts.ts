@@ -20,6 +20,7 @@ import { openJournal } from './controls/open-journal.ts'
 import type { Outcome } from './controls/ledger-records.ts'
 import type { PatientJournal } from './controls/patient-journal.ts'
 import { WatchedJournal } from './controls/watched-journal.ts'
+import { traceSync } from './diagnostics.ts'
 import type { AgentOptions } from './options.ts'
 import { SyncExchange } from './sync/exchange.ts'
 import { SyncLoop } from './sync/loop.ts'
@@ -39,6 +40,7 @@ export interface AgentBase {
 
 /** What exists while it runs. */
 export interface AgentParts {
+  readonly agentId: string
   readonly client: AgentClient
   readonly journal: Journal
   readonly controls: ControlLoop
@@ -54,6 +56,7 @@ export async function openAgentParts(base: AgentBase): Promise<AgentParts> {
   const { options, clock, random } = base
   const key = await options.credential.read()
   const agentId = identify(options, key)
+  if (key !== undefined) base.events.hide(key)
   let journal: Journal | undefined
   const client = createAgentClient({
     hubs: options.hubs,
@@ -73,7 +76,7 @@ export async function openAgentParts(base: AgentBase): Promise<AgentParts> {
     await client.close()
     throw error
   }
-  return { client, journal, ...assemble(base, agentId, client, journal) }
+  return { agentId, client, journal, ...assemble(base, agentId, client, journal) }
 }
 
 function identify(options: AgentOptions, key: string | undefined): string {
@@ -152,7 +155,13 @@ function assemble(
     clock,
     random,
     prepare: () => exchange.prepare(),
-    send: (request, signal) => client.sync(request, { signal }),
+    send: (request, signal) =>
+      traceSync(
+        { agentId, hub: () => client.mirrors.current, monotonicMs: () => clock.monotonicMs() },
+        request,
+        () => client.sync(request, { signal }),
+        (roundTripMs) => board.roundTrip(roundTripMs),
+      ),
     takeIn: (reply) => exchange.takeIn(reply),
     onSuccess: () => board.syncAnswered(),
     isStreaming: () => board.status.downlink === 'sse',

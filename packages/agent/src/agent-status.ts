@@ -1,8 +1,10 @@
 /** An agent's standing and the state of its downlink, from what the connection and the syncs report. */
-import { DownlinkError } from '@downlink/protocol'
+import { DownlinkError, type Clock } from '@downlink/protocol'
 import type { ConnectionStatus } from './connection/connection-state.ts'
 import type { PollHealth } from './connection/poll-state.ts'
+import type { Journal } from './controls/journal.ts'
 import type { AgentStatus } from './options.ts'
+import type { TaskRuntime } from './tasks/runtime.ts'
 
 const REMEDIES: Readonly<Record<string, string>> = {
   unauthorized: 'The hub does not know this credential. Enroll the agent again with a new enrollment key.',
@@ -21,26 +23,59 @@ const REMEDIES: Readonly<Record<string, string>> = {
 const JOURNAL_REMEDY =
   'The journal cannot be written, so no control is decided. Free disk space, or mend the state directory.'
 
+/** What the board does not collect by itself. */
+export type AgentWork = Pick<AgentStatus, 'openControls' | 'unreportedOutcomes' | 'tasks'> & {
+  readonly journal: Exclude<AgentStatus['journal'], 'failing'>
+}
+
+/** What the tasks and the journal add; `journal` is undefined while the agent does not run. */
+export function workOf(runtime: TaskRuntime, journal: Journal | undefined, isOnDisk: boolean): AgentWork {
+  const ledger = journal?.ledger.state
+  return {
+    openControls: ledger?.intents.size ?? 0,
+    unreportedOutcomes: ledger?.outcomes.size ?? 0,
+    tasks: runtime.reporting.counts(),
+    journal: ledger === undefined ? 'closed' : isOnDisk ? 'ok' : 'memory',
+  }
+}
+
+type Standing = Pick<AgentStatus, 'standing' | 'downlink' | 'hub' | 'remedy' | 'sinceMs'>
+
+/** What a status board needs. */
+export interface StatusBoardOptions {
+  readonly clock: Clock
+  /** The mirror in use. */
+  readonly hub: () => URL
+  readonly work: () => AgentWork
+  readonly onChange: (status: AgentStatus) => void
+}
+
 /** Collects what is known and says it in one value. */
 export class StatusBoard {
-  readonly #hub: () => URL
-  readonly #onChange: (status: AgentStatus) => void
+  readonly #options: StatusBoardOptions
   #streamOpen = false
   #poll: PollHealth = 'off'
   #syncWorks = false
   #blockedBy: string | undefined
   #journalWorks = true
-  #current: AgentStatus
+  #lastSync: AgentStatus['lastSync']
+  #current: Standing
 
-  /** @param hub - the mirror in use. */
-  constructor(hub: () => URL, onChange: (status: AgentStatus) => void) {
-    this.#hub = hub
-    this.#onChange = onChange
-    this.#current = { standing: 'ok', downlink: 'offline', hub: hub() }
+  constructor(options: StatusBoardOptions) {
+    const { clock, hub } = options
+    this.#options = options
+    this.#current = { standing: 'ok', downlink: 'offline', hub: hub(), sinceMs: Math.round(clock.wallMs()) }
   }
 
   get status(): AgentStatus {
-    return this.#current
+    const work = this.#options.work()
+    const journal = work.journal === 'ok' && !this.#journalWorks ? 'failing' : work.journal
+    return {
+      ...this.#current,
+      ...(this.#lastSync === undefined ? {} : { lastSync: this.#lastSync }),
+      ...work,
+      journal,
+    }
   }
 
   connection(status: ConnectionStatus): void {
@@ -61,6 +96,11 @@ export class StatusBoard {
     this.#update()
   }
 
+  /** A sync was answered after so long; whether its reply is of use is told by the other methods. */
+  roundTrip(roundTripMs: number): void {
+    this.#lastSync = { atMs: Math.round(this.#options.clock.wallMs()), roundTripMs }
+  }
+
   syncFailed(error: unknown): void {
     this.#syncWorks = false
     if (error instanceof DownlinkError && Object.hasOwn(REMEDIES, error.code)) this.#blockedBy = error.code
@@ -77,11 +117,12 @@ export class StatusBoard {
   #update(): void {
     const refusal = this.#blockedBy === undefined ? undefined : REMEDIES[this.#blockedBy]
     const remedy = refusal ?? (this.#journalWorks ? undefined : JOURNAL_REMEDY)
-    const next: AgentStatus = {
+    const next: Standing = {
       standing: remedy === undefined ? 'ok' : 'blocked',
       downlink: this.#downlink(),
-      hub: this.#hub(),
+      hub: this.#options.hub(),
       ...(remedy === undefined ? {} : { remedy }),
+      sinceMs: Math.round(this.#options.clock.wallMs()),
     }
     const { standing, downlink, hub } = this.#current
     const changed =
@@ -89,8 +130,9 @@ export class StatusBoard {
       next.downlink !== downlink ||
       next.hub.href !== hub.href ||
       next.remedy !== this.#current.remedy
+    if (!changed) return
     this.#current = next
-    if (changed) this.#onChange(next)
+    this.#options.onChange(this.status)
   }
 
   #downlink(): AgentStatus['downlink'] {

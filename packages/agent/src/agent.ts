@@ -12,13 +12,15 @@ import {
 import { randomUUID } from 'node:crypto'
 import { AgentEvents } from './agent-events.ts'
 import { openAgentParts, type AgentParts } from './agent-parts.ts'
-import { StatusBoard } from './agent-status.ts'
+import { StatusBoard, workOf } from './agent-status.ts'
 import type { EventStream } from './connection/event-stream.ts'
 import { runDownlink } from './connection/supervisor.ts'
 import type { Journal } from './controls/journal.ts'
 import { PatientJournal } from './controls/patient-journal.ts'
-import { silentLogger } from './logger.ts'
+import { publish, publishConnection, publishStream } from './diagnostics.ts'
+import { BoundedLogger, silentLogger } from './logger.ts'
 import type { AgentEvent, AgentOptions, AgentStatus } from './options.ts'
+import { openStatusFile, type StatusFile } from './status-file.ts'
 import type { TaskExecutor } from './tasks/executor.ts'
 import { createHandlerExecutor } from './tasks/handler-executor.ts'
 import { TaskRuntime } from './tasks/runtime.ts'
@@ -79,6 +81,7 @@ class DownlinkAgent implements Agent {
   #finished: Promise<{ reason: 'stopped' }> | undefined
   #running: AgentParts | undefined
   #stream: EventStream | undefined
+  #statusFile: StatusFile | undefined
 
   constructor(options: AgentOptions) {
     const [home] = options.hubs
@@ -90,11 +93,13 @@ class DownlinkAgent implements Agent {
     this.#options = options
     this.#clock = options.clock ?? systemClock
     this.#random = options.random ?? systemRandom
-    this.#events = new AgentEvents(options.logger ?? silentLogger)
-    this.#board = new StatusBoard(
-      () => this.#running?.client.mirrors.current ?? new URL(home),
-      (status) => this.#events.emit({ type: 'status', status }),
-    )
+    this.#events = new AgentEvents(new BoundedLogger(options.logger ?? silentLogger, this.#clock))
+    this.#board = new StatusBoard({
+      clock: this.#clock,
+      hub: () => this.#running?.client.mirrors.current ?? new URL(home),
+      work: () => workOf(this.#runtime, this.#running && this.#journal, options.stateDirectory !== undefined),
+      onChange: (status) => this.#onStatus(status),
+    })
     this.#journalOpened.promise.catch(() => undefined)
     const keep: Journal['append'] = async (records) => (await this.#journalOpened.promise).append(records)
     const onTrouble = (error: unknown, message: string): void => this.#events.log('error', { error }, message)
@@ -106,7 +111,10 @@ class DownlinkAgent implements Agent {
       intendedState: (taskId) => this.#journal?.ledger.intendedState(taskId) ?? 'running',
       keep,
       patientJournal: this.#patientJournal,
-      onChange: () => this.syncNow(),
+      onChange: () => {
+        this.#statusFile?.changed()
+        this.syncNow()
+      },
       onTrouble,
     })
   }
@@ -138,6 +146,13 @@ class DownlinkAgent implements Agent {
     return this.#board.status
   }
 
+  #onStatus(status: AgentStatus): void {
+    const agentId = this.#running?.agentId ?? ''
+    publish('downlink:agent:standing', () => ({ agentId, status }))
+    this.#statusFile?.changed()
+    this.#events.emit({ type: 'status', status })
+  }
+
   syncNow(): void {
     this.#running?.sync.want()
   }
@@ -158,16 +173,28 @@ class DownlinkAgent implements Agent {
   async #run(signal: AbortSignal): Promise<{ reason: 'stopped' }> {
     const parts = await this.#open()
     const { controls, journal } = parts
+    let ended = 'stopped'
     try {
       // A sync of an agent that does not say what it holds would tell the hub that it is gone.
       if (!signal.aborted) {
         this.#running = parts
         this.#runtime.restore(journal.ledger.state.tasks.values())
         controls.recover()
+        this.#statusFile = await openStatusFile({
+          ...parts,
+          clock: this.#clock,
+          directory: this.#options.stateDirectory,
+          status: () => this.status(),
+          onTrouble: (error, message) => this.#events.log('warn', { error }, message),
+        })
         await this.#converse(parts, signal)
       }
+    } catch (error) {
+      ended = error instanceof DownlinkError ? error.code : 'failed'
+      throw error
     } finally {
       await this.#stop(parts)
+      await this.#statusFile?.stop(ended)
     }
     return { reason: 'stopped' }
   }
@@ -207,7 +234,7 @@ class DownlinkAgent implements Agent {
     for (const end of ends) if (end.status === 'rejected') throw end.reason as unknown
   }
 
-  #followStream({ client, controls, sync }: AgentParts, signal: AbortSignal): Promise<void> {
+  #followStream({ agentId, client, controls, sync }: AgentParts, signal: AbortSignal): Promise<void> {
     const { livenessMsMin, mode } = this.#options
     return runDownlink({
       client,
@@ -217,11 +244,13 @@ class DownlinkAgent implements Agent {
       onEvent: (event) => this.#onStreamEvent(event),
       onSyncWanted: () => sync.want(),
       onStatus: (status) => {
+        publishConnection(agentId, () => client.mirrors.current, status)
         this.#board.connection(status)
         sync.paceChanged()
       },
       onStream: (stream) => {
         this.#stream = stream
+        publishStream(agentId, stream)
         controls.streamOpened()
         sync.hubIsBack()
       },

@@ -25,6 +25,7 @@ export type {
   RegisterRequest,
   RequestOptions,
 } from './client.ts'
+export type { AgentDiagnostics, ControlStep, SyncTrace } from './diagnostics.ts'
 export type { DownlinkMode } from './connection/connection-state.ts'
 export type { AgentTls } from './connection/connector.ts'
 export type { AgentTransport, TransportReply, TransportRequest } from './connection/transport.ts'
@@ -37,6 +38,8 @@ export type { EnrollOptions } from './enroll.ts'
 export type { Logger } from './logger.ts'
 export type { MirrorPool } from './mirror/mirror-pool.ts'
 export type { AgentEvent, AgentOptions, AgentStatus, ExecutorTask, TaskMap } from './options.ts'
+export { readAgentStatus } from './status-file.ts'
+export type { AgentProcessState, AgentStatusReport } from './status-file.ts'
 export type { TaskEnd, TaskExecutor, TaskReporter, TaskRun, TaskStart } from './tasks/executor.ts'
 export type { AnyTaskDefinition, AnyVerbDefinition } from './tasks/handler-executor.ts'
 export type { ProcessTaskOptions } from './tasks/process-executor.ts'

@@ -1,5 +1,5 @@
 /** What an agent is made of. */
-import type { Clock, Control, ControlState, Random } from '@downlink/protocol'
+import type { Clock, Control, ControlState, Random, TaskStatus } from '@downlink/protocol'
 import type { DownlinkMode } from './connection/connection-state.ts'
 import type { AgentTls } from './connection/connector.ts'
 import type { AgentTransport } from './connection/transport.ts'
@@ -82,6 +82,17 @@ export interface AgentStatus {
   readonly hub: URL
   /** What a person can do about it. */
   readonly remedy?: string
+  /** Since when standing, downlink, mirror and remedy are as they are, ms since the Unix epoch. */
+  readonly sinceMs: number
+  /** The last sync that was answered: when, ms since the Unix epoch, and how long the hub took. */
+  readonly lastSync?: { readonly atMs: number; readonly roundTripMs: number }
+  /** Controls that are journalled and not decided yet, and outcomes that the hub does not have yet. */
+  readonly openControls: number
+  readonly unreportedOutcomes: number
+  /** How many tasks the agent holds in each state. */
+  readonly tasks: Readonly<Record<TaskStatus, number>>
+  /** `closed` before and after `run`; `memory` without a state directory; `failing` while it cannot be written. */
+  readonly journal: 'closed' | 'memory' | 'ok' | 'failing'
 }
 
 /** What an agent tells the application that embeds it. */

@@ -11,7 +11,7 @@ import {
   type StateVerb,
   type Timer,
 } from '@downlink/protocol'
-import { channel } from 'node:diagnostics_channel'
+import { publish, type AgentDiagnostics, type ControlStep } from '../diagnostics.ts'
 import { failureOf } from '../failure.ts'
 import type { TaskRuntime } from '../tasks/runtime.ts'
 import type { Journal } from './journal.ts'
@@ -20,9 +20,6 @@ import type { LedgerReport } from './ledger.ts'
 import type { PatientJournal } from './patient-journal.ts'
 import { PushGate, type Moment } from './push-gate.ts'
 import { UnansweredDecisions } from './unanswered-decisions.ts'
-
-/** Published at every step of a control, as `{ step, controlId }`; for tests that kill the process there, and for tracing. */
-const controlChannel = channel('downlink:agent:control')
 
 /** What the control loop needs from the rest of the agent. */
 export interface ControlLoopOptions {
@@ -143,7 +140,8 @@ export class ControlLoop {
   /** The hub has what this report said. */
   acknowledged(report: LedgerReport, acked: readonly string[]): void {
     for (const { controlId } of report.outcomes)
-      if (acked.includes(controlId)) publish('acknowledged', controlId)
+      if (acked.includes(controlId))
+        publish('downlink:agent:control', () => ({ step: 'acknowledged', controlId }))
   }
 
   /** Resolves when nothing is under way. */
@@ -201,14 +199,15 @@ export class ControlLoop {
       onSyncWanted('standstill')
       return
     }
-    publish('received', control.controlId)
+    told('received', control)
     const verdict = journal.ledger.judge(control, this.#deliveryOf(control))
+    told('decided', control, { verdict: verdict.kind })
     if (verdict.kind !== 'accept') {
       if (verdict.kind === 'stale') onSyncWanted('stale')
       return
     }
     await journal.append([verdict.record])
-    publish('journalled', control.controlId)
+    told('journalled', control)
     await this.#applyAndKeep(control, await this.#apply(control))
   }
 
@@ -229,7 +228,7 @@ export class ControlLoop {
   }
 
   async #applyAndKeep(control: IssuedControl, outcome: Outcome): Promise<void> {
-    publish('applied', control.controlId)
+    told('applied', control, { outcome: outcome.state })
     if (await this.#keepOutcome(control.controlId, outcome)) this.#options.onOutcome(control, outcome)
   }
 
@@ -299,6 +298,11 @@ export class ControlLoop {
   }
 }
 
-function publish(step: string, controlId: string): void {
-  if (controlChannel.hasSubscribers) controlChannel.publish({ step, controlId })
+/** Where tests kill the process, and tracing begins. */
+function told(
+  step: ControlStep,
+  { controlId, taskId, action }: IssuedControl,
+  more: Pick<AgentDiagnostics['downlink:agent:control'], 'verdict' | 'outcome'> = {},
+): void {
+  publish('downlink:agent:control', () => ({ step, controlId, taskId, action, ...more }))
 }

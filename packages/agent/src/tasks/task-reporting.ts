@@ -1,5 +1,5 @@
 /** The tasks in the syncs: what is said of them, and letting go of those whose end the hub has. */
-import { isTerminalStatus, type Clock, type TaskReport } from '@downlink/protocol'
+import { isTerminalStatus, type Clock, type TaskReport, type TaskStatus } from '@downlink/protocol'
 import type { LedgerRecord } from '../controls/ledger-records.ts'
 import type { HeldTasks } from './held-tasks.ts'
 import { reportTasks, type TaskReports } from './task-reports.ts'
@@ -21,6 +21,13 @@ export class TaskReporting {
 
   constructor(options: TaskReportingOptions) {
     this.#options = options
+  }
+
+  /** How many tasks stand in each state. */
+  counts(): Record<TaskStatus, number> {
+    const counts = { queued: 0, running: 0, paused: 0, cancelled: 0, completed: 0, failed: 0 }
+    for (const { status } of this.#options.tasks.all()) counts[status]++
+    return counts
   }
 
   /** How the tasks stand, in about `bytesMax` bytes, with the log lines that are new since the last answered report. */

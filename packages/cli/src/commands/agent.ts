@@ -11,6 +11,7 @@ import { CommandError, EXIT, type ExitCode } from '../exit-codes.ts'
 import { countArgument, withClient, withExample } from '../operator-command.ts'
 import { readTaskKinds, sampleKinds } from '../task-config.ts'
 import type { AgentMemo } from './agent-process.ts'
+import { addAgentStatusCommand } from './agent-status.ts'
 
 interface AgentFlags {
   readonly hub?: string
@@ -58,6 +59,7 @@ export function addAgentCommand(
     .option('--allow-plain-http', 'send the credential unencrypted to a hub on another machine')
     .action((flags: AgentFlags) => run((context) => runAgent(context, flags)))
   withExample(command, 'agent --name second')
+  addAgentStatusCommand(command, run, agentFolder)
 }
 
 /** The id that a name gives: what is not allowed in one becomes a dash. */
@@ -71,6 +73,11 @@ export function agentIdOf(name: string): string {
   return id === '' ? 'agent' : id
 }
 
+/** Where an agent of this name keeps its data, unless told otherwise. */
+function agentFolder(name: string): string {
+  return join('.downlink', 'agents', agentIdOf(name))
+}
+
 async function runAgent(context: CommandContext, flags: AgentFlags): Promise<ExitCode> {
   const { cwd, output } = context
   const name = flags.name ?? hostname()
@@ -81,7 +88,7 @@ async function runAgent(context: CommandContext, flags: AgentFlags): Promise<Exi
       'An agent id is 1 to 128 letters, digits or ._:@-, and begins with a letter or digit.',
     )
   }
-  const folder = resolve(cwd, flags.data ?? join('.downlink', 'agents', agentIdOf(name)))
+  const folder = resolve(cwd, flags.data ?? agentFolder(name))
   // Loaded only now: the operators' commands do without an agent's code, and start sooner.
   const { prepareAgent, readAgentMemo } = await import('./agent-process.ts')
   const known = await readAgentMemo(folder)
