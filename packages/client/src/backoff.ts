@@ -15,11 +15,19 @@ export const NO_REPLY_CODES: ReadonlySet<string> = new Set(['hub_unreachable', '
  */
 export function retryDelayMs(error: unknown, attempt: number, random: number): number | undefined {
   if (!(error instanceof DownlinkError) || attempt >= limits.CLIENT_ATTEMPTS_MAX) return undefined
-  const isPassing =
-    error instanceof HttpError ? PASSING_STATUSES.has(error.status) : NO_REPLY_CODES.has(error.code)
-  if (!isPassing) return undefined
+  if (!isPassing(error)) return undefined
   const askedMs = error instanceof HttpError ? (error.retryAfterMs ?? 0) : 0
   if (askedMs > limits.CLIENT_RETRY_AFTER_MS_MAX) return undefined
-  const ceilingMs = Math.min(limits.CLIENT_RETRY_MS_MAX, limits.CLIENT_RETRY_MS_MIN * 2 ** (attempt - 1))
-  return askedMs + random * ceilingMs
+  return askedMs + jitterMs(attempt, random)
+}
+
+/** Whether the same request may be answered later. */
+export function isPassing(error: unknown): error is DownlinkError {
+  if (error instanceof HttpError) return PASSING_STATUSES.has(error.status)
+  return error instanceof DownlinkError && NO_REPLY_CODES.has(error.code)
+}
+
+/** A wait that doubles its ceiling with each attempt, from 1, ms. */
+export function jitterMs(attempt: number, random: number): number {
+  return random * Math.min(limits.CLIENT_RETRY_MS_MAX, limits.CLIENT_RETRY_MS_MIN * 2 ** (attempt - 1))
 }

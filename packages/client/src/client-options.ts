@@ -50,6 +50,14 @@ export interface BatchOptions {
   readonly signal?: AbortSignal
 }
 
+/** Where the feed begins, and of whom it tells. */
+export interface FeedOptions {
+  /** The id of the last event that was seen. @defaultValue only what happens from now on */
+  readonly after?: string | undefined
+  readonly agentId?: string
+  readonly signal?: AbortSignal
+}
+
 /** What an enrollment key allows. */
 export interface EnrollmentKeyOptions {
   /** How many agents it may enroll. @defaultValue 1 */

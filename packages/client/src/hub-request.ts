@@ -25,6 +25,8 @@ export interface HubRequest {
   readonly query?: () => Readonly<Record<string, string | undefined>>
   readonly body?: Json
   readonly idempotencyKey?: string
+  /** @defaultValue JSON */
+  readonly accept?: string
   /** How long the hub is asked to hold its answer, ms; the reply is awaited so much longer. */
   readonly waitMs?: number
   readonly signal?: AbortSignal | undefined
@@ -83,6 +85,24 @@ async function exchange(
   name: string,
   signal: AbortSignal,
 ): Promise<Json> {
+  const response = await openReply(connection, request, name, signal)
+  const text = await readBody(response, limits.OPERATOR_REPLY_BYTES_MAX)
+  if (text === '') return null
+  const json = parseJson(text, REPLY_DEPTH_MAX)
+  if (json === undefined) throw badReplyError(name, 'not with JSON')
+  return json
+}
+
+/**
+ * A reply that is a success, its body unread.
+ * @throws HttpError for any other, and what `fetch` throws.
+ */
+export async function openReply(
+  connection: HubConnection,
+  request: HubRequest,
+  name: string,
+  signal: AbortSignal,
+): Promise<Response> {
   const { token } = connection
   const response = await connection.fetch(urlOf(connection.base, request), {
     method: request.method,
@@ -100,11 +120,7 @@ async function exchange(
     const body = await readErrorBody(response, limits.ERROR_BODY_BYTES_MAX)
     throw replyError({ name, token }, { status, retryAfter: response.headers.get('retry-after') }, body)
   }
-  const text = await readBody(response, limits.OPERATOR_REPLY_BYTES_MAX)
-  if (text === '') return null
-  const json = parseJson(text, REPLY_DEPTH_MAX)
-  if (json === undefined) throw badReplyError(name, 'not with JSON')
-  return json
+  return response
 }
 
 function urlOf(base: URL, request: HubRequest): URL {
@@ -118,7 +134,7 @@ function urlOf(base: URL, request: HubRequest): URL {
 
 function headersOf(token: string, request: HubRequest): Record<string, string> {
   return {
-    accept: 'application/json',
+    accept: request.accept ?? 'application/json',
     authorization: `Bearer ${token}`,
     ...(request.body === undefined ? {} : { 'content-type': 'application/json' }),
     ...(request.idempotencyKey === undefined ? {} : { 'idempotency-key': request.idempotencyKey }),

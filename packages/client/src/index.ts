@@ -6,6 +6,7 @@ export type {
   BatchControlResult,
   ControlRecord,
   ControlState,
+  FeedEvent,
   Json,
   Page,
   Stamp,
@@ -17,6 +18,7 @@ export type {
   BatchOptions,
   ControlOptions,
   EnrollmentKeyOptions,
+  FeedOptions,
   OperatorClientOptions,
   WaitOptions,
 } from './client-options.ts'

@@ -2,7 +2,8 @@
 import { DownlinkError, type HttpError, limits, systemClock, type Clock, type Json } from '@downlink/protocol'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
+import { createTestClock } from '../../testkit/src/test-clock.ts'
 import { createOperatorClient, errorDetails, type OperatorClient } from './index.ts'
 
 const TOKEN = 'dlo.keykeykey.secretsecretsecret'
@@ -380,4 +381,65 @@ test('given a broadcast that takes several pages > the next one is sent when the
   }
   expect(agentIds).toEqual(['a0', 'a1'])
   expect(new Set(seen.map(({ headers }) => headers['idempotency-key'])).size, 'one key for the whole').toBe(1)
+})
+
+describe('given a feed', () => {
+  const event = (id: number): string =>
+    `event: control\nid: ${id}\ndata: ${JSON.stringify({ id: String(id), type: 'control', control: controlJson('pending') })}\n\n`
+  const feed = (response: ServerResponse, text: string): void => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).write(text)
+  }
+
+  test('when its connection breaks or is refused for a while > it goes on where it was', async () => {
+    const answers: Answer[] = [
+      (_, response) => {
+        feed(response, 'event: begin\nid: 6\ndata: {}\n\n')
+        setImmediate(() => response.destroy())
+      },
+      (_, response) => json(response, 503, { error: 'draining', message: 'Come back.' }),
+      (_, response) => {
+        feed(response, `${event(7)}event: unknown\nid: 8\ndata: {}\n\nevent: control\nid: 9`)
+        setImmediate(() => response.end())
+      },
+      (_, response) => feed(response, `event: reset\nid: 20\ndata: {}\n\n${event(21)}`),
+    ]
+    const { client, seen } = await hubThat((request, response) => answers.shift()?.(request, response))
+    const got: string[] = []
+    for await (const { id, type } of client.events()) {
+      got.push(`${type} ${id}`)
+      if (id === '21') break
+    }
+    expect(got).toEqual(['control 7', 'reset 20', 'control 21'])
+    const places = seen.map(({ url }) => url.searchParams.get('after'))
+    expect(places, 'each connection goes on after the last event').toEqual([null, '6', '6', '8'])
+  })
+
+  test('when it falls silent > it is connected again', async () => {
+    const clock = createTestClock()
+    const { client, seen } = await hubThat((_, response) => feed(response, event(seen.length)), { clock })
+    const events = client.events()[Symbol.asyncIterator]()
+    expect((await events.next()).value).toMatchObject({ id: '1' })
+    const next = events.next()
+    clock.advance(limits.FEED_SILENCE_MS)
+    await expect.poll(() => clock.nextTimerMs, { message: 'it must rest before it connects again' }).toBe(0)
+    clock.advance(0)
+    expect((await next).value).toMatchObject({ id: '2' })
+    await events.return?.()
+  })
+
+  test('when it is refused for good, or is none > the reader is told; an abort ends it', async () => {
+    const { client } = await hubThat((_, response) =>
+      json(response, 403, { error: 'forbidden', message: 'No.' }),
+    )
+    await expect(client.events()[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 'forbidden' })
+    const { client: login } = await hubThat((_, response) => void response.end('<html>'))
+    await expect(login.events()[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 'bad_reply' })
+    const { client: open } = await hubThat((_, response) => feed(response, event(1)))
+    const controller = new AbortController()
+    const events = open.events({ signal: controller.signal })[Symbol.asyncIterator]()
+    expect((await events.next()).value).toMatchObject({ id: '1' })
+    const next = events.next()
+    controller.abort(new Error('enough'))
+    await expect(next).rejects.toThrow('enough')
+  })
 })

@@ -7,6 +7,7 @@ import {
   type AgentRecord,
   type BatchControlResult,
   type ControlRecord,
+  type FeedEvent,
   type Json,
   type StateVerb,
   type TaskRecord,
@@ -18,9 +19,11 @@ import type {
   BatchOptions,
   ControlOptions,
   EnrollmentKeyOptions,
+  FeedOptions,
   OperatorClientOptions,
   WaitOptions,
 } from './client-options.ts'
+import { readFeed } from './feed.ts'
 import { sendRequest, type HubConnection, type HubRequest } from './hub-request.ts'
 import { parseHubUrl } from './hub-url.ts'
 import {
@@ -78,6 +81,11 @@ export interface OperatorClient {
     items: readonly AgentControlRequest[],
     options?: BatchOptions,
   ): Promise<readonly BatchControlResult[]>
+  /**
+   * What happens to controls, tasks and agents, as it happens; resumes by itself. Keep the last record of each: controls
+   * come as they were then, agents and tasks as they are now. After `reset` read the listings again.
+   */
+  events(options?: FeedOptions): AsyncIterable<FeedEvent>
   createEnrollmentKey(options?: EnrollmentKeyOptions): Promise<EnrollmentKey>
   /** Asks the agent to sync now. */
   nudge(agentId: string, options?: { readonly signal?: AbortSignal }): Promise<void>
@@ -209,6 +217,10 @@ class HubOperatorClient implements OperatorClient {
     options: BatchOptions = {},
   ): Promise<readonly BatchControlResult[]> {
     return sendItems(this.#connection, items, options)
+  }
+
+  events(options: FeedOptions = {}): AsyncIterable<FeedEvent> {
+    return readFeed(this.#connection, options)
   }
 
   #issue(issue: Issue, options: ControlOptions = {}): Promise<ControlRecord> {

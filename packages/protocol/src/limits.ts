@@ -352,6 +352,8 @@ export const CLIENT_RETRY_MS_MAX = 5_000
 export const CLIENT_RETRY_AFTER_MS_MAX = 10_000
 /** Shortest time between two looks at a control whose wait the hub answers early, ms. */
 export const CLIENT_WAIT_AGAIN_MS = 250
+/** Longest silence of the feed, ms, two and a half of its heartbeats; past it the client connects again. */
+export const FEED_SILENCE_MS = 37_500
 /** Default time to wait for a control to be applied or observed, ms. */
 export const CLIENT_WAIT_MS_DEFAULT = 10_000
 /** Longest that a stopping agent waits for its tasks to end, ms: their grace, and time to see them gone. */

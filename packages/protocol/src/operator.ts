@@ -102,6 +102,8 @@ export type FeedEvent = { readonly id: string } & (
   | { readonly type: 'agent'; readonly agent: AgentRecord }
   | { readonly type: 'task'; readonly task: TaskRecord }
   | { readonly type: 'control'; readonly control: ControlRecord }
+  /** The place to go on from is no longer kept: what was shown may be out of date. */
+  | { readonly type: 'reset' }
 )
 
 /** One page of a listing; `nextCursor` is absent on the last. */

@@ -30,7 +30,7 @@ class TextSink implements FeedSink {
     this.isEnded = true
   }
   get ids(): number[] {
-    return [...this.text.matchAll(/^id: (\d+)$/gm)].map(([, id]) => Number(id))
+    return [...this.text.matchAll(/^event: control\nid: (\d+)$/gm)].map(([, id]) => Number(id))
   }
 }
 
@@ -67,7 +67,7 @@ test('given a reader from now on > it gets what happens afterwards, whole, in or
   await commit('a', 3)
   const sink = new TextSink()
   feed.subscribe(sink, {})
-  await new Promise(setImmediate)
+  await expect.poll(() => sink.text).toContain('event: begin\nid: 3\n')
   await commit('a')
   await commit('b', limits.FEED_PAGE_MAX)
   await expect.poll(() => sink.ids).toEqual(range(4, limits.FEED_PAGE_MAX + 4))
@@ -119,7 +119,7 @@ test.each([
   await store.pruneHistory(systemClock.wallMs(), 4)
   const sink = new TextSink()
   feed.subscribe(sink, { after })
-  await expect.poll(() => sink.text).toContain('event: reset\n')
+  await expect.poll(() => sink.text).toContain('event: reset\nid: 5\n')
   await commit('a')
   await expect.poll(() => sink.ids).toEqual([6])
 })
@@ -133,7 +133,7 @@ test('given a reader that stands still > it is ended when it is live, and waited
   await expect.poll(() => late.ids).toHaveLength(limits.FEED_PAGE_MAX)
   const live = new TextSink()
   feed.subscribe(live, {})
-  await new Promise(setImmediate)
+  await expect.poll(() => live.text).toContain('event: begin')
   live.stall()
   await commit('a')
   await expect.poll(() => live.isEnded).toBe(true)
@@ -156,7 +156,7 @@ test('given a store that fails for a while > the feed goes on where it was', asy
   const { feed, clock, commit } = setUp(store)
   const sink = new TextSink()
   feed.subscribe(sink, {})
-  await new Promise(setImmediate)
+  await expect.poll(() => sink.text).toContain('event: begin')
   failing = true
   await commit('a')
   await expect.poll(() => clock.pendingTimers).toBeGreaterThan(1)

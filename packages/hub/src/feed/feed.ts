@@ -103,7 +103,8 @@ class HistoryFeed implements Feed {
     const { sink, after } = subscriber
     const begin = await this.#begin()
     const isForgotten = after !== undefined && (await this.#isForgotten(after, begin))
-    if (isForgotten) sink.write(RESET)
+    if (isForgotten) sink.write(encodeReset(begin))
+    else if (after === undefined) sink.write(encodeBegin(begin))
     let cursor = after === undefined || isForgotten ? begin : after
     for (let end = begin; cursor < end && !subscriber.isOver; end = await this.#begin()) {
       const page = await this.#readFrames(cursor)
@@ -209,5 +210,14 @@ class HistoryFeed implements Feed {
 }
 
 const HEARTBEAT = encodeSseComment('hb')
+
+/** Tells a reader where it is before anything happens, so that nothing is missed if its connection breaks first. */
+function encodeBegin(cursor: number): Uint8Array {
+  return encodeSseEvent({ event: 'begin', id: String(cursor), data: '{}' })
+}
+
 /** What was shown may be out of date: read the listings again. */
-const RESET = encodeSseEvent({ event: 'reset', data: JSON.stringify({ reason: 'history_dropped' }) })
+function encodeReset(cursor: number): Uint8Array {
+  const data = JSON.stringify({ reason: 'history_dropped' })
+  return encodeSseEvent({ event: 'reset', id: String(cursor), data })
+}
