@@ -5,9 +5,12 @@ import { once } from 'node:events'
 /** A process of the bench that answers each message with one. */
 export interface Child extends AsyncDisposable {
   readonly pid: number
-  /** @throws Error if the process ends instead of answering. */
+  /** @throws Error if the process ends instead of answering, or does not answer. */
   ask(request: object): Promise<unknown>
 }
+
+/** Far longer than anything that is asked takes. */
+const ANSWER_MS_MAX = 120_000
 
 /** Starts `file`, which lies beside this one. */
 export function startChild(
@@ -35,6 +38,10 @@ export function startChild(
 
 async function ask(child: ChildProcess, file: string, request: object): Promise<unknown> {
   const done = new AbortController()
+  const timer = setTimeout(
+    () => done.abort(new Error(`${file} does not answer. Mend the bench.`)),
+    ANSWER_MS_MAX,
+  )
   try {
     const answered = once(child, 'message', { signal: done.signal })
     const ended = once(child, 'exit', { signal: done.signal }).then(([code]) => {
@@ -44,6 +51,7 @@ async function ask(child: ChildProcess, file: string, request: object): Promise<
     const [answer] = (await Promise.race([answered, ended])) as [unknown]
     return answer
   } finally {
+    clearTimeout(timer)
     done.abort()
   }
 }

@@ -1,4 +1,4 @@
-/** A process that serves event streams: bursts of commands, or single events that say when they were written. */
+/** A process that serves event streams: bursts of texts or commands, or single events that say when they were written. */
 import { once } from 'node:events'
 import { createServer as createHttpServer, type ServerResponse } from 'node:http'
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net'
@@ -8,7 +8,7 @@ import { streamOf, workloadOf } from './workloads.ts'
 
 /** What every stream opened from now on carries. */
 export interface ServeRequest {
-  readonly mode: 'burst' | 'latency'
+  readonly mode: 'texts' | 'commands' | 'latency'
   readonly events: number
 }
 
@@ -21,9 +21,13 @@ export interface ServeAnswer {
 const EVENTS_PER_WRITE = 800
 /** Long enough for a quick client to be idle again, so that events do not queue. */
 const LATENCY_PAUSE_MS = 1
-const block = streamOf(workloadOf('commands'), EVENTS_PER_WRITE * workloadOf('commands').frame(0).length)
-const eventsPerBlock = Buffer.from(block).toString().split('\n\n').length - 1
-let serving: ServeRequest = { mode: 'burst', events: 0 }
+const COMMANDS = workloadOf('commands')
+const NAME_LINE = /^event: command$/gm
+const commands = streamOf(COMMANDS, EVENTS_PER_WRITE * COMMANDS.frame(0).length)
+/** The same data under a name that means nothing to our client. */
+const texts = Buffer.from(Buffer.from(commands).toString().replaceAll(NAME_LINE, 'event: note'))
+const eventsPerBlock = texts.toString().split('\n\n').length - 1
+let serving: ServeRequest = { mode: 'texts', events: 0 }
 
 async function serve(to: ServerResponse | Socket): Promise<void> {
   const { mode, events } = serving
@@ -31,11 +35,15 @@ async function serve(to: ServerResponse | Socket): Promise<void> {
   to.on('close', () => closed.abort())
   to.on('error', () => closed.abort())
   to.write(encodePreamble(15_000, 2_000))
-  for (let sent = 0; sent < events && !closed.signal.aborted; sent += mode === 'burst' ? eventsPerBlock : 1) {
+  for (
+    let sent = 0;
+    sent < events && !closed.signal.aborted;
+    sent += mode === 'latency' ? 1 : eventsPerBlock
+  ) {
     if (mode === 'latency') {
       await sleep(LATENCY_PAUSE_MS)
       to.write(encodeSync(String(process.hrtime.bigint())))
-    } else if (!to.write(block)) {
+    } else if (!to.write(mode === 'texts' ? texts : commands)) {
       await once(to, 'drain', { signal: closed.signal }).catch(() => undefined)
     }
   }

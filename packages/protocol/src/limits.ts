@@ -90,7 +90,7 @@ export const CONTROL_TTL_MS_MAX = 2_592_000_000
 export const ORIGINAL_RESUME_MS = 10_000
 
 // ── Agent ───────────────────────────────────────────────────────────────────────────────────────
-/** Events of a stream that wait for their reader; past it the socket is not read (back-pressure). */
+/** Events of a stream that are decoded and wait for their reader; what is behind them stays as it came (back-pressure). */
 export const STREAM_EVENTS_WAITING_MAX = 8
 /** Bytes kept of an error reply's body. */
 export const ERROR_BODY_BYTES_MAX = 1_024

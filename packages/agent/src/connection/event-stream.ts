@@ -1,18 +1,9 @@
 /** One event stream: a connection, its proof of life, and its events one by one as they are asked for. */
-import {
-  advertisedHeartbeatMs,
-  createSseDecoder,
-  DownlinkError,
-  downlinkEvent,
-  limits,
-  parseHeartbeat,
-  type Clock,
-  type DownlinkEvent,
-  type Heartbeat,
-} from '@downlink/protocol'
+import { DownlinkError, limits, type DownlinkEvent } from '@downlink/protocol'
 import type { AgentClient } from '../client.ts'
 import type { EventsReply } from './events-request.ts'
 import { connectionFailure } from './http-failure.ts'
+import { IncomingEvents, type ReceivedHeartbeat } from './incoming-events.ts'
 import { createLiveness, type Liveness } from './liveness.ts'
 
 /**
@@ -23,9 +14,6 @@ import { createLiveness, type Liveness } from './liveness.ts'
 export type StreamEnd =
   | { readonly reason: 'closed' | 'aborted' | 'ended' | 'drained' }
   | { readonly reason: 'lost' | 'silent' | 'limit' | 'revoked'; readonly error: DownlinkError }
-
-/** A heartbeat and when it was read, by the monotonic clock, ms. */
-export type ReceivedHeartbeat = Heartbeat & { readonly receivedMs: number }
 
 /**
  * An open stream of events, for one consumer: a second one throws DownlinkError `stream_consumed`.
@@ -55,8 +43,7 @@ export interface EventStreamOptions {
   readonly livenessMsMin?: number
 }
 
-const LF = 0x0a
-const CR = 0x0d
+const DONE: IteratorResult<never, undefined> = { done: true, value: undefined }
 
 /**
  * Opens the stream of events: one try at each mirror until one of them streams, with no redirect followed. What happens
@@ -78,45 +65,45 @@ export async function openEventStream(
 
 class StreamReader implements EventStream {
   url: URL
-  heartbeatMs: number = limits.HEARTBEAT_MS_DEFAULT
-  lastHeartbeat: ReceivedHeartbeat | undefined
-  retryMs: number | undefined
   readonly closed: Promise<StreamEnd>
-  private readonly clock: Clock
   private readonly signal: AbortSignal | undefined
   private readonly livenessMsMin: number
   private readonly liveness: Liveness
   /** Aborted when the stream is to end, with what `open` throws if it is not open yet. */
   private readonly connection = new AbortController()
-  private readonly waiting: DownlinkEvent[] = []
-  private consumed = false
-  /** Tells the connection that a frame came. */
-  private progressed: () => void = () => {}
-  /** A `drain` came: whatever ends the connection now was announced. */
-  private draining = false
+  private readonly incoming: IncomingEvents
+  private framesSeen = 0
+  private reply: EventsReply | undefined
+  /** Bytes wait for the consumer. */
+  private isHeldUp = false
   /** Why the stream ends; the first reason stays. */
   private end: StreamEnd | undefined
   private finished = false
   private readonly settled = Promise.withResolvers<StreamEnd>()
-  /** Resolved and replaced whenever there may be an event, room for one, or an end. */
-  private changed = Promise.withResolvers<void>()
-  private readonly decoder = createSseDecoder({
-    event: (name, data) => this.receive(downlinkEvent(name, data)),
-    comment: (text) => this.receiveComment(text),
-    retry: (retryMs) => {
-      this.retryMs = Math.min(limits.RETRY_MS_MAX, retryMs)
-      this.liveness.touch()
-    },
-  })
+  private consumed = false
+  /** Calls of `next` that wait for an event; only while there is none. */
+  private readonly asking: ((result: IteratorResult<DownlinkEvent, undefined>) => void)[] = []
 
   constructor(client: AgentClient, options: EventStreamOptions) {
     this.url = client.mirrors.current
-    this.clock = client.clock
     this.signal = options.signal
     this.livenessMsMin = options.livenessMsMin ?? limits.LIVENESS_MS_MIN
     this.closed = this.settled.promise
-    this.liveness = createLiveness(this.clock, this.livenessMs(), this.onSilent)
+    this.incoming = new IncomingEvents(client.clock)
+    this.liveness = createLiveness(client.clock, this.livenessMs(), this.onSilent)
     this.signal?.addEventListener('abort', this.onAbort, { once: true })
+  }
+
+  get heartbeatMs(): number {
+    return this.incoming.heartbeatMs
+  }
+
+  get lastHeartbeat(): ReceivedHeartbeat | undefined {
+    return this.incoming.lastHeartbeat
+  }
+
+  get retryMs(): number | undefined {
+    return this.incoming.retryMs
   }
 
   async open(client: AgentClient): Promise<EventStream> {
@@ -125,8 +112,9 @@ class StreamReader implements EventStream {
       if (this.end !== undefined) await reply.hangUp()
       this.connection.signal.throwIfAborted()
       this.url = reply.url
-      this.progressed = () => reply.progressed()
-      void this.pump(reply)
+      this.reply = reply
+      reply.body.onChange = () => this.read()
+      this.read()
       return this
     } catch (error) {
       this.release()
@@ -137,7 +125,7 @@ class StreamReader implements EventStream {
   }
 
   close(): Promise<StreamEnd> {
-    this.finish({ reason: 'closed' }, new DOMException('The event stream was closed.', 'AbortError'))
+    this.finish({ reason: 'closed' })
     return this.closed
   }
 
@@ -158,95 +146,67 @@ class StreamReader implements EventStream {
       next: () => this.next(),
       return: async () => {
         await this.close()
-        return { done: true, value: undefined }
+        return DONE
       },
     }
   }
 
-  private async next(): Promise<IteratorResult<DownlinkEvent, undefined>> {
-    for (;;) {
-      const event = this.waiting.shift()
-      if (event !== undefined) {
-        this.notify()
-        return { done: false, value: event }
-      }
-      if (this.finished) return { done: true, value: undefined }
-      await this.changed.promise
-    }
+  private next(): Promise<IteratorResult<DownlinkEvent, undefined>> {
+    if (!this.incoming.hasWaiting) this.read()
+    const event = this.incoming.take()
+    if (event !== undefined) return Promise.resolve({ done: false, value: event })
+    if (this.finished) return Promise.resolve(DONE)
+    return new Promise((resolve) => this.asking.push(resolve))
   }
 
-  /** Reads the connection to its end; the only place that decodes. */
-  private async pump(reply: EventsReply): Promise<void> {
-    try {
-      for await (const chunk of reply.body) await this.read(chunk)
-      this.finish({ reason: this.draining ? 'drained' : 'ended' })
-    } catch (error) {
-      this.finish(this.endOf(reply, error))
-    } finally {
-      this.decoder.end()
-      this.release()
-      await reply.hangUp().catch(() => {})
-      this.finished = true
-      this.settled.resolve(this.end ?? { reason: 'ended' })
-      this.notify()
-    }
+  /** Reads as far as there is room for events, and does what follows from that. */
+  private read(): void {
+    const { reply, incoming } = this
+    if (reply === undefined || this.end !== undefined) return
+    do {
+      incoming.read(reply.body)
+      this.answer()
+    } while (this.asking.length > 0 && incoming.isHeldUp)
+    this.noteFrames(reply)
+    if (incoming.failure !== undefined) return this.finish({ reason: 'limit', error: incoming.failure })
+    if (!incoming.isHeldUp && reply.body.end !== undefined) this.finish(this.endOf(reply, reply.body.end))
+    else this.noteHold()
   }
 
-  /**
-   * Decodes a chunk line by line, as a line makes one event at most: so the bound on waiting events is exact, and what
-   * does not fit stays undecoded. Meanwhile no further chunk is taken from the socket.
-   */
-  private async read(chunk: Uint8Array): Promise<void> {
-    let at = 0
-    while (at < chunk.length && this.end === undefined) {
-      if (this.waiting.length >= limits.STREAM_EVENTS_WAITING_MAX) {
-        await this.room()
-      } else {
-        const next = lineEnd(chunk, at)
-        this.decoder.push(chunk.subarray(at, next))
-        at = next
-      }
-    }
-  }
-
-  private async room(): Promise<void> {
-    this.liveness.suspend()
-    while (this.waiting.length >= limits.STREAM_EVENTS_WAITING_MAX && this.end === undefined) {
-      await this.changed.promise
-    }
-    this.liveness.resume()
-  }
-
-  private receive(event: DownlinkEvent): void {
+  private noteFrames(reply: EventsReply): void {
+    if (this.incoming.frames === this.framesSeen) return
+    this.framesSeen = this.incoming.frames
+    reply.progressed()
     this.liveness.touch()
-    this.progressed()
-    if (event.type === 'drain') this.draining = true
-    this.waiting.push(event)
-    this.notify()
+    this.liveness.setDeadline(this.livenessMs())
   }
 
-  private receiveComment(comment: string): void {
-    const heartbeat = parseHeartbeat(comment)
-    if (heartbeat !== undefined) {
-      this.lastHeartbeat = { ...heartbeat, receivedMs: this.clock.monotonicMs() }
+  private answer(): void {
+    while (this.asking.length > 0) {
+      const event = this.incoming.take()
+      if (event === undefined) return
+      this.asking.shift()?.({ done: false, value: event })
     }
-    const advertisedMs = advertisedHeartbeatMs(comment)
-    if (advertisedMs !== undefined) {
-      this.heartbeatMs = Math.max(limits.HEARTBEAT_MS_MIN, advertisedMs)
-      this.liveness.setDeadline(this.livenessMs())
-    }
-    this.receive({ type: 'ping', comment })
+  }
+
+  /** While bytes wait for the consumer, silence is not the hub's. */
+  private noteHold(): void {
+    const { isHeldUp } = this.incoming
+    if (isHeldUp === this.isHeldUp) return
+    this.isHeldUp = isHeldUp
+    if (isHeldUp) this.liveness.suspend()
+    else this.liveness.resume()
+  }
+
+  private endOf(reply: EventsReply, end: { readonly error?: unknown }): StreamEnd {
+    if (this.incoming.isDraining) return { reason: 'drained' }
+    if (!('error' in end)) return { reason: 'ended' }
+    return { reason: 'lost', error: connectionFailure(reply.request, end.error) }
   }
 
   private livenessMs(): number {
-    const deadlineMs = this.heartbeatMs * limits.LIVENESS_HEARTBEATS
+    const deadlineMs = this.incoming.heartbeatMs * limits.LIVENESS_HEARTBEATS
     return Math.min(limits.LIVENESS_MS_MAX, Math.max(this.livenessMsMin, deadlineMs))
-  }
-
-  private endOf(reply: EventsReply, error: unknown): StreamEnd {
-    const failure = connectionFailure(reply.request, error)
-    if (failure.code.startsWith('sse_')) return { reason: 'limit', error: failure }
-    return this.draining ? { reason: 'drained' } : { reason: 'lost', error: failure }
   }
 
   private readonly onSilent = (): void => {
@@ -255,37 +215,34 @@ class StreamReader implements EventStream {
       `No frame of the event stream came from ${this.url.host} for ${this.liveness.deadlineMs} ms. The path is dead, or something between holds the stream back.`,
       { retry: 'backoff' },
     )
-    this.finish({ reason: 'silent', error }, error)
+    this.connection.abort(error)
+    this.finish({ reason: 'silent', error })
   }
 
   private readonly onAbort = (): void => {
-    this.finish({ reason: 'aborted' }, this.signal?.reason)
+    this.connection.abort(this.signal?.reason)
+    this.finish({ reason: 'aborted' })
   }
 
-  private finish(end: StreamEnd, reason?: unknown): void {
+  private finish(end: StreamEnd): void {
     if (this.end !== undefined) return
     this.end = end
-    if (end.reason === 'closed' || end.reason === 'aborted') this.waiting.length = 0
-    this.connection.abort(reason)
-    this.notify()
+    this.release()
+    if (end.reason === 'closed' || end.reason === 'aborted') this.incoming.drop()
+    else this.incoming.end()
+    this.reply?.body.destroy()
+    void this.settle(end)
+  }
+
+  private async settle(end: StreamEnd): Promise<void> {
+    await this.reply?.hangUp().catch(() => {})
+    this.finished = true
+    for (const answer of this.asking.splice(0)) answer(DONE)
+    this.settled.resolve(end)
   }
 
   private release(): void {
     this.liveness.stop()
     this.signal?.removeEventListener('abort', this.onAbort)
   }
-
-  private notify(): void {
-    this.changed.resolve()
-    this.changed = Promise.withResolvers<void>()
-  }
-}
-
-/** The index behind the first line end at or behind `from`, or the chunk's length. */
-function lineEnd(chunk: Uint8Array, from: number): number {
-  for (let at = from; at < chunk.length; at += 1) {
-    const byte = chunk[at]
-    if (byte === LF || byte === CR) return at + 1
-  }
-  return chunk.length
 }

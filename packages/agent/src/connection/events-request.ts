@@ -13,6 +13,7 @@ import {
 } from './http-failure.ts'
 import { replyFailure } from './json-request.ts'
 import { requesterBy } from './reply.ts'
+import type { ReplyBody } from './reply-body.ts'
 import { bootHeaders, connectionOptions, prepareRequest, type RequestContext } from './request-context.ts'
 import { requesterOf } from './transport.ts'
 
@@ -20,7 +21,7 @@ import { requesterOf } from './transport.ts'
 export interface EventsReply {
   readonly url: URL
   readonly request: FailedRequest
-  readonly body: AsyncIterable<Uint8Array>
+  readonly body: ReplyBody
   /** Something of use came: the bound of the raw bytes begins again. */
   progressed(): void
   /** Ends the connection; resolves once the socket is closed. May be called twice. */

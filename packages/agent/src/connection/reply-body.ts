@@ -2,15 +2,10 @@
 import { limits, type Clock } from '@downlink/protocol'
 import { giveReadBuffer, takeReadBuffer } from './read-buffers.ts'
 
-/** The body of a reply, for one loop; leaving the loop ends the connection. A chunk holds until the next one is asked for. */
-export interface BodyReader extends AsyncIterable<Uint8Array> {
-  /** Ends the connection: nobody wants the rest. */
-  destroy(): void
-}
-
 /** How a body holds back its sender. */
 export interface BodySource {
   pause(): void
+  /** May bring the next bytes before it returns. */
   resume(): void
   /** Ends the connection: nobody wants the rest. */
   abort(): void
@@ -21,25 +16,32 @@ interface Filled {
   bytes: number
 }
 
-/** Bytes that wait for the reader before the sender is held back; what a read brings beyond it is taken in, too. */
+/** Buffers that wait for the reader before the sender is held back; what a read brings beyond them is taken in, too. */
 const WAITING_BUFFERS_MAX = 1
 
-/** The body of a reply that comes over a socket. */
-export class ReplyBody implements BodyReader {
+/** The body of a reply, for one reader: a loop, which ends the connection if it is left, or calls of `read`. */
+export class ReplyBody implements AsyncIterable<Uint8Array> {
+  /** Called when bytes or the end came, but not while `read` is under way; to be set by whoever reads without a loop. */
+  onChange: () => void = () => {}
   private readonly source: BodySource
   private readonly waiting: Filled[] = []
   private lent: Filled | undefined
   private isPaused = false
-  private end: { readonly error?: unknown } | undefined
-  private changed = Promise.withResolvers<void>()
+  private isReading = false
+  private ended: { readonly error?: unknown } | undefined
 
   constructor(source: BodySource) {
     this.source = source
   }
 
+  /** How the body ended, with the error if it broke off; undefined while it goes on or there is something to read. */
+  get end(): { readonly error?: unknown } | undefined {
+    return this.waiting.length === 0 ? this.ended : undefined
+  }
+
   /** Takes in a copy of `chunk`. */
   push(chunk: Uint8Array): void {
-    if (this.end !== undefined) return
+    if (this.ended !== undefined) return
     for (let at = 0; at < chunk.length;) {
       const last = this.roomy()
       const part = chunk.subarray(at, at + last.buffer.length - last.bytes)
@@ -51,42 +53,43 @@ export class ReplyBody implements BodyReader {
       this.isPaused = true
       this.source.pause()
     }
-    this.changed.resolve()
+    if (!this.isReading) this.onChange()
   }
 
   /** All has come, or it broke off. */
   finish(end: { readonly error?: unknown }): void {
-    this.end ??= end
-    this.changed.resolve()
+    if (this.ended !== undefined) return
+    this.ended = end
+    if (!this.isReading) this.onChange()
+  }
+
+  /** The next bytes, or undefined if there are none now; they hold until the next call. */
+  read(): Uint8Array | undefined {
+    this.takeBack()
+    if (this.waiting.length === 0) this.goOn()
+    this.lent = this.waiting.shift()
+    return this.lent?.buffer.subarray(0, this.lent.bytes)
   }
 
   /** Drops what has come, and ends the connection. */
   destroy(): void {
-    const wasOver = this.end !== undefined
-    this.finish({})
+    const wasOver = this.ended !== undefined
+    this.takeBack()
     for (const { buffer } of this.waiting.splice(0)) giveReadBuffer(buffer)
+    this.finish({})
     if (!wasOver) this.source.abort()
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, undefined> {
     try {
       for (;;) {
-        const next = this.waiting.shift()
-        if (next !== undefined) {
-          this.lent = next
-          yield next.buffer.subarray(0, next.bytes)
-          this.takeBack()
-          this.goOn()
-        } else if (this.end !== undefined) {
-          if ('error' in this.end) throw this.end.error
-          return
-        } else {
-          this.changed = Promise.withResolvers<void>()
-          await this.changed.promise
-        }
+        const chunk = this.read()
+        if (chunk !== undefined) yield chunk
+        else if (this.ended === undefined) await new Promise<void>((resolve) => (this.onChange = resolve))
+        else if ('error' in this.ended) throw this.ended.error
+        else return
       }
     } finally {
-      this.takeBack()
       this.destroy()
     }
   }
@@ -106,9 +109,11 @@ export class ReplyBody implements BodyReader {
   }
 
   private goOn(): void {
-    if (!this.isPaused || this.waiting.length > 0 || this.end !== undefined) return
+    if (!this.isPaused || this.ended !== undefined) return
     this.isPaused = false
+    this.isReading = true
     this.source.resume()
+    this.isReading = false
   }
 }
 
@@ -130,7 +135,7 @@ export async function readBody(
 }
 
 /** What comes of an error's body within `ERROR_BODY_BYTES_MAX` and `ERROR_BODY_MS_MAX`; a dripping or broken one is cut, never waited for. */
-export async function readErrorBody(body: BodyReader, clock: Clock): Promise<string> {
+export async function readErrorBody(body: ReplyBody, clock: Clock): Promise<string> {
   const kept = Buffer.alloc(limits.ERROR_BODY_BYTES_MAX)
   let bytes = 0
   const timer = clock.setTimer(limits.ERROR_BODY_MS_MAX, () => body.destroy())

@@ -1,13 +1,13 @@
 /** Sends one request by undici and returns its reply as soon as its headers are here; the body is read in our own memory. */
 import { errors, type Dispatcher } from 'undici'
-import { ReplyBody, type BodyReader } from './reply-body.ts'
+import { ReplyBody } from './reply-body.ts'
 import type { ReplyHeaders } from './http-failure.ts'
 
 /** A reply whose headers have come. */
 export interface Reply {
   readonly statusCode: number
   readonly headers: ReplyHeaders
-  readonly body: BodyReader
+  readonly body: ReplyBody
 }
 
 /** What is asked. */

@@ -1,5 +1,6 @@
 /** What carries an agent's requests in the place of the network: the seam for tests in memory. */
-import { Readable } from 'node:stream'
+import { finished, Readable } from 'node:stream'
+import { ReplyBody } from './reply-body.ts'
 import type { Requester } from './reply.ts'
 
 /** One request, as it would go over the wire. */
@@ -37,10 +38,19 @@ export function requesterOf(transport: AgentTransport, origin: string): Requeste
   return {
     async request({ method, path, headers, body, signal }) {
       const reply = await transport.request({ origin, method, path, headers, body, signal })
-      const readable = typeof reply.body === 'string' ? Readable.from([Buffer.from(reply.body)]) : reply.body
-      // It may break when nobody reads it any more.
-      readable.on('error', () => {})
-      return { statusCode: reply.status, headers: { ...reply.headers }, body: readable }
+      return { statusCode: reply.status, headers: { ...reply.headers }, body: bodyOf(reply) }
     },
   }
+}
+
+function bodyOf({ body: content }: TransportReply): ReplyBody {
+  const readable = typeof content === 'string' ? Readable.from([Buffer.from(content)]) : content
+  const body = new ReplyBody({
+    pause: () => readable.pause(),
+    resume: () => readable.resume(),
+    abort: () => readable.destroy(),
+  })
+  readable.on('data', (chunk: Uint8Array) => body.push(chunk))
+  finished(readable, (error) => body.finish(error === undefined || error === null ? {} : { error }))
+  return body
 }
