@@ -130,6 +130,7 @@ class ByteDecoder implements SseDecoder {
 
   end(): void {
     this.ended = true
+    keepHeld(this.held)
     this.held = new Uint8Array(1)
     this.heldLength = 0
     this.rest = undefined
@@ -251,7 +252,7 @@ class ByteDecoder implements SseDecoder {
 
   /** Doubles, so that a line's bytes are moved a constant number of times however it arrives. */
   private growHeld(lengthMin: number): void {
-    const grown = new Uint8Array(Math.max(lengthMin, this.held.length * 2))
+    const grown = heldOf(Math.max(lengthMin, Math.min(this.held.length * 2, this.lineBytesMax + 1)))
     grown.set(this.held.subarray(0, this.heldLength))
     this.held = grown
   }
@@ -259,6 +260,20 @@ class ByteDecoder implements SseDecoder {
   private lineTooLong(): SseLimitError {
     return new SseLimitError('sse_line_too_long', this.lineBytesMax)
   }
+}
+
+/** The largest memory of a held line that a decoder left: long lines on one connection after the other share it. */
+let spareHeld: Uint8Array<ArrayBuffer> = new Uint8Array(0)
+
+function heldOf(lengthMin: number): Uint8Array<ArrayBuffer> {
+  if (spareHeld.length < lengthMin) return new Uint8Array(lengthMin)
+  const held = spareHeld
+  spareHeld = new Uint8Array(0)
+  return held
+}
+
+function keepHeld(held: Uint8Array<ArrayBuffer>): void {
+  if (held.length > spareHeld.length && held.length <= SSE_LINE_BYTES_MAX + 1) spareHeld = held
 }
 
 /** Index of the first LF or CR from `from`; there is one. */
