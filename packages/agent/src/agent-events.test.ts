@@ -1,5 +1,4 @@
 /** Events and status: what an application and a person are told. */
-import { DownlinkError } from '@downlink/protocol'
 import { describe, expect, test } from 'vitest'
 import { turn } from '../test/fakes.ts'
 import { AgentEvents } from './agent-events.ts'
@@ -122,9 +121,29 @@ describe('given a status board', () => {
     board.connection(connection('open'))
     board.syncAnswered()
     board.connection(connection('waiting', failure))
-    board.syncFailed(new DownlinkError('unauthorized', 'no'))
+    board.syncFailed()
     board.connection(connection('open'))
-    expect(told).toEqual(['ok timer', 'ok sse', 'blocked timer', 'blocked offline', 'ok sse'])
+    expect(told).toEqual(['ok timer', 'ok sse', 'ok timer', 'ok offline', 'ok sse'])
+  })
+
+  test('when the standing changes > each is told with its code and a remedy', () => {
+    const told: AgentStatus[] = []
+    const board = boardOf(
+      () => HUB,
+      (status) => void told.push(status),
+    )
+    const suspected = { name: 'suspected', code: 'agent_revoked', sinceMs: 0, mirror: HUB.href } as const
+    board.standing({ name: 'blocked', code: 'agent_hash_taken', call: 'sync' })
+    board.standing({ name: 'blocked', code: 'agent_hash_taken', call: 'events' })
+    board.journal(false)
+    board.standing(suspected)
+    board.standing({ name: 'revoked', code: 'agent_revoked' })
+    expect(told.map(({ standing, code }) => [standing, code])).toEqual([
+      ['blocked', 'agent_hash_taken'],
+      ['blocked', 'agent_revoked'],
+      ['revoked', 'agent_revoked'],
+    ])
+    for (const { remedy } of told) expect(remedy, 'say what a person can do').toMatch(/\w{3}.*\.$/)
   })
 
   test('when the journal cannot be written > it says so, and that it can again', () => {

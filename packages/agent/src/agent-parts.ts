@@ -22,6 +22,8 @@ import type { PatientJournal } from './controls/patient-journal.ts'
 import { WatchedJournal } from './controls/watched-journal.ts'
 import { traceSync } from './diagnostics.ts'
 import type { AgentOptions } from './options.ts'
+import { KeyRing } from './standing/key-ring.ts'
+import { StandingWatch } from './standing/standing-watch.ts'
 import { SyncExchange } from './sync/exchange.ts'
 import { SyncLoop } from './sync/loop.ts'
 import type { TaskRuntime } from './tasks/runtime.ts'
@@ -46,6 +48,8 @@ export interface AgentParts {
   readonly controls: ControlLoop
   readonly exchange: SyncExchange
   readonly sync: SyncLoop
+  readonly keys: KeyRing
+  readonly standing: StandingWatch
 }
 
 /**
@@ -54,13 +58,13 @@ export interface AgentParts {
  */
 export async function openAgentParts(base: AgentBase): Promise<AgentParts> {
   const { options, clock, random } = base
-  const key = await options.credential.read()
-  const agentId = identify(options, key)
-  if (key !== undefined) base.events.hide(key)
+  const { agentId, key } = identify(options, await options.credential.read())
   let journal: Journal | undefined
+  const { keys, standing } = createStanding(base, agentId, key, () => ({ client, sync: parts.sync }))
   const client = createAgentClient({
     hubs: options.hubs,
-    credential: () => key,
+    credential: () => keys.key,
+    onAnswer: (answer) => standing.answered(answer),
     boot: createBoot(randomBytes),
     clock,
     random,
@@ -76,10 +80,47 @@ export async function openAgentParts(base: AgentBase): Promise<AgentParts> {
     await client.close()
     throw error
   }
-  return { agentId, client, journal, ...assemble(base, agentId, client, journal) }
+  const parts = assemble(base, agentId, { client, journal, keys })
+  return { agentId, client, journal, keys, standing, ...parts }
 }
 
-function identify(options: AgentOptions, key: string | undefined): string {
+/** The key in use and what the hubs say of it. @param running - what exists once anything is asked. */
+function createStanding(
+  { options, clock, board, events }: AgentBase,
+  agentId: string,
+  key: string,
+  running: () => Pick<AgentParts, 'client' | 'sync'>,
+): Pick<AgentParts, 'keys' | 'standing'> {
+  events.hide(key)
+  const keys = new KeyRing({
+    credential: options.credential,
+    key,
+    clock,
+    ask: async (signal) => (await running().client.register({ agentId }, { signal })).agentKey,
+    onReplaced(next) {
+      events.hide(next)
+      events.log('info', {}, 'another key is in use')
+      running().sync.hubIsBack()
+    },
+    onTrouble: (error, message) => events.log('warn', { error }, message),
+  })
+  const standing = new StandingWatch({
+    clock,
+    mirrors: () => running().client.mirrors.urls,
+    onChange: (state) => board.standing(state),
+    onAskElsewhere(mirror) {
+      running().client.mirrors.leave(mirror)
+      running().sync.hubIsBack()
+    },
+    onReadCredential: () => keys.readAgain(),
+  })
+  return { keys, standing }
+}
+
+function identify(
+  options: AgentOptions,
+  key: string | undefined,
+): { readonly agentId: string; readonly key: string } {
   if (key === undefined) {
     throw new DownlinkError(
       'no_credential',
@@ -87,7 +128,7 @@ function identify(options: AgentOptions, key: string | undefined): string {
     )
   }
   const agentId = options.agentId ?? parseToken('agent', key)?.owner
-  if (isAgentId(agentId)) return agentId
+  if (isAgentId(agentId)) return { agentId, key }
   throw new DownlinkError(
     'no_agent_id',
     'This credential names no agent; set `agentId` in the options of createAgent.',
@@ -118,8 +159,7 @@ async function openKeptJournal({ options, clock, board, events, runtime }: Agent
 function assemble(
   base: AgentBase,
   agentId: string,
-  client: AgentClient,
-  journal: Journal,
+  { client, journal, keys }: Pick<AgentParts, 'client' | 'journal' | 'keys'>,
 ): Pick<AgentParts, 'controls' | 'exchange' | 'sync'> {
   const { options, clock, random, events, board, runtime, patientJournal, lastHeartbeat } = base
   const { name, version, labels, onControl } = options
@@ -150,6 +190,7 @@ function assemble(
     lastHeartbeat,
     onSyncWanted,
     onUpgrade: (to) => events.emit({ type: 'upgrade', version: to }),
+    onKeyOutdated: () => keys.rotate(),
   })
   const sync = new SyncLoop({
     clock,
@@ -166,7 +207,7 @@ function assemble(
     onSuccess: () => board.syncAnswered(),
     isStreaming: () => board.status.downlink === 'sse',
     onFailure: (error) => {
-      board.syncFailed(error)
+      board.syncFailed()
       events.log('warn', { error }, 'a sync failed; it is tried again')
     },
   })

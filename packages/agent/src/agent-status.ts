@@ -1,27 +1,27 @@
 /** An agent's standing and the state of its downlink, from what the connection and the syncs report. */
-import { DownlinkError, type Clock } from '@downlink/protocol'
+import type { Clock } from '@downlink/protocol'
 import type { ConnectionStatus } from './connection/connection-state.ts'
 import type { PollHealth } from './connection/poll-state.ts'
 import type { Journal } from './controls/journal.ts'
 import type { AgentStatus } from './options.ts'
+import { INITIAL_STANDING, type StandingState } from './standing/standing-machine.ts'
 import type { TaskRuntime } from './tasks/runtime.ts'
 
 const REMEDIES: Readonly<Record<string, string>> = {
   unauthorized: 'The hub does not know this credential. Enroll the agent again with a new enrollment key.',
   key_retired: 'This credential has been replaced. Enroll the agent again with a new enrollment key.',
-  no_credential: 'The agent has no credential yet. Enroll it with an enrollment key.',
-  agent_revoked: 'The hub says that this agent was revoked. If that is a mistake, enroll it again.',
-  agent_key_mismatch: 'The credential belongs to another agent. Enroll this agent with a key of its own.',
   agent_mismatch: 'The credential belongs to another agent id. Check `agentId`, or enroll this agent.',
   agent_hash_taken: 'Another copy of this agent runs with the same identity. Stop it, or enroll this one.',
   agent_version_too_old: 'The hub needs a newer version of this agent. Update it.',
   agent_limit_reached: 'The plan allows no more agents. Remove one, or change the plan.',
-  insecure_hub:
-    'The hub is not on TLS. Use https, or set `allowPlainHttp` if you accept that the key can be read.',
+  journal_unavailable:
+    'The journal cannot be written, so no control is decided. Free disk space, or mend the state directory.',
 }
 
-const JOURNAL_REMEDY =
-  'The journal cannot be written, so no control is decided. Free disk space, or mend the state directory.'
+const SUSPECTED_REMEDY =
+  'The hub says that this agent was revoked; it is asked again, at another mirror if there is one, before that is believed.'
+const REVOKED_REMEDY =
+  'The agent was revoked, and its credential is put aside. If that is a mistake, enroll it again with a new enrollment key.'
 
 /** What the board does not collect by itself. */
 export type AgentWork = Pick<AgentStatus, 'openControls' | 'unreportedOutcomes' | 'tasks'> & {
@@ -39,7 +39,7 @@ export function workOf(runtime: TaskRuntime, journal: Journal | undefined, isOnD
   }
 }
 
-type Standing = Pick<AgentStatus, 'standing' | 'downlink' | 'hub' | 'remedy' | 'sinceMs'>
+type Standing = Pick<AgentStatus, 'standing' | 'code' | 'downlink' | 'hub' | 'remedy' | 'sinceMs'>
 
 /** What a status board needs. */
 export interface StatusBoardOptions {
@@ -56,7 +56,7 @@ export class StatusBoard {
   #streamOpen = false
   #poll: PollHealth = 'off'
   #syncWorks = false
-  #blockedBy: string | undefined
+  #standing: StandingState = INITIAL_STANDING
   #journalWorks = true
   #lastSync: AgentStatus['lastSync']
   #current: Standing
@@ -82,17 +82,17 @@ export class StatusBoard {
     // Beside `wake` a stream is only on probation.
     this.#streamOpen = status.name === 'open' && status.poll === 'off'
     this.#poll = status.poll
-    if (this.#streamOpen || (this.#poll === 'working' && status.failure === undefined))
-      this.#blockedBy = undefined
-    else if (status.failure !== undefined && Object.hasOwn(REMEDIES, status.failure.code)) {
-      this.#blockedBy = status.failure.code
-    }
+    this.#update()
+  }
+
+  /** What the hubs' answers come to. */
+  standing(state: StandingState): void {
+    this.#standing = state
     this.#update()
   }
 
   syncAnswered(): void {
     this.#syncWorks = true
-    this.#blockedBy = undefined
     this.#update()
   }
 
@@ -101,9 +101,8 @@ export class StatusBoard {
     this.#lastSync = { atMs: Math.round(this.#options.clock.wallMs()), roundTripMs }
   }
 
-  syncFailed(error: unknown): void {
+  syncFailed(): void {
     this.#syncWorks = false
-    if (error instanceof DownlinkError && Object.hasOwn(REMEDIES, error.code)) this.#blockedBy = error.code
     this.#update()
   }
 
@@ -115,13 +114,10 @@ export class StatusBoard {
   }
 
   #update(): void {
-    const refusal = this.#blockedBy === undefined ? undefined : REMEDIES[this.#blockedBy]
-    const remedy = refusal ?? (this.#journalWorks ? undefined : JOURNAL_REMEDY)
     const next: Standing = {
-      standing: remedy === undefined ? 'ok' : 'blocked',
+      ...this.#standingNow(),
       downlink: this.#downlink(),
       hub: this.#options.hub(),
-      ...(remedy === undefined ? {} : { remedy }),
       sinceMs: Math.round(this.#options.clock.wallMs()),
     }
     const { standing, downlink, hub } = this.#current
@@ -129,10 +125,25 @@ export class StatusBoard {
       next.standing !== standing ||
       next.downlink !== downlink ||
       next.hub.href !== hub.href ||
+      next.code !== this.#current.code ||
       next.remedy !== this.#current.remedy
     if (!changed) return
     this.#current = next
     this.#options.onChange(this.status)
+  }
+
+  #standingNow(): Pick<AgentStatus, 'standing' | 'code' | 'remedy'> {
+    const state = this.#standing
+    switch (state.name) {
+      case 'revoked':
+        return { standing: 'revoked', code: state.code, remedy: REVOKED_REMEDY }
+      case 'suspected':
+        return { standing: 'blocked', code: state.code, remedy: SUSPECTED_REMEDY }
+      case 'blocked':
+        return blocked(state.code)
+      case 'ok':
+        return this.#journalWorks ? { standing: 'ok' } : blocked('journal_unavailable')
+    }
   }
 
   #downlink(): AgentStatus['downlink'] {
@@ -141,4 +152,9 @@ export class StatusBoard {
     if (this.#poll === 'working' || (this.#poll === 'starting' && this.#syncWorks)) return 'long-poll'
     return this.#syncWorks ? 'timer' : 'offline'
   }
+}
+
+function blocked(code: string): Pick<AgentStatus, 'standing' | 'code' | 'remedy'> {
+  const remedy = REMEDIES[code]
+  return { standing: 'blocked', code, ...(remedy === undefined ? {} : { remedy }) }
 }

@@ -29,14 +29,21 @@ import { waitAtMost } from './wait-at-most.ts'
 
 const CONCURRENCY_DEFAULT = 4
 
+/** Why an agent's run has ended. */
+export interface AgentEnd {
+  readonly reason: 'stopped' | 'revoked'
+}
+
 /** An agent: one long-lived object per daemon. */
 export interface Agent extends AsyncDisposable {
   /**
    * Runs until `signal` aborts, then ends every task as unfinished, reports once more and resolves. Call it once.
+   * Resolves as `revoked` when the hub has said twice that the agent was revoked (R-62): its tasks have ended, and its
+   * credential is put aside.
    * @throws DownlinkError if it cannot start: no credential, no agent id, a hub URL that must not be dialled, or a
    * state directory that cannot be read.
    */
-  run(options?: { readonly signal?: AbortSignal }): Promise<{ readonly reason: 'stopped' }>
+  run(options?: { readonly signal?: AbortSignal }): Promise<AgentEnd>
   /**
    * Makes a task known that the application runs by itself.
    * @throws DownlinkError `task_exists`.
@@ -78,7 +85,7 @@ class DownlinkAgent implements Agent {
   /** Settles when `run` has opened the journal; what a tracked task wants kept before waits for it. */
   readonly #journalOpened = Promise.withResolvers<Journal>()
   #journal: Journal | undefined
-  #finished: Promise<{ reason: 'stopped' }> | undefined
+  #finished: Promise<AgentEnd> | undefined
   #running: AgentParts | undefined
   #stream: EventStream | undefined
   #statusFile: StatusFile | undefined
@@ -119,7 +126,7 @@ class DownlinkAgent implements Agent {
     })
   }
 
-  run(options: { readonly signal?: AbortSignal } = {}): Promise<{ readonly reason: 'stopped' }> {
+  run(options: { readonly signal?: AbortSignal } = {}): Promise<AgentEnd> {
     if (this.#finished !== undefined) throw new TypeError('run may be called once; make another agent.')
     const signal =
       options.signal === undefined
@@ -170,7 +177,7 @@ class DownlinkAgent implements Agent {
     await this.#finished?.catch(() => undefined)
   }
 
-  async #run(signal: AbortSignal): Promise<{ reason: 'stopped' }> {
+  async #run(signal: AbortSignal): Promise<AgentEnd> {
     const parts = await this.#open()
     const { controls, journal } = parts
     let ended = 'stopped'
@@ -187,7 +194,8 @@ class DownlinkAgent implements Agent {
           status: () => this.status(),
           onTrouble: (error, message) => this.#events.log('warn', { error }, message),
         })
-        await this.#converse(parts, signal)
+        await this.#converse(parts, AbortSignal.any([signal, parts.standing.revoked]))
+        if (parts.standing.revoked.aborted) ended = 'revoked'
       }
     } catch (error) {
       ended = error instanceof DownlinkError ? error.code : 'failed'
@@ -196,7 +204,7 @@ class DownlinkAgent implements Agent {
       await this.#stop(parts)
       await this.#statusFile?.stop(ended)
     }
-    return { reason: 'stopped' }
+    return { reason: ended === 'revoked' ? 'revoked' : 'stopped' }
   }
 
   async #open(): Promise<AgentParts> {
@@ -268,8 +276,12 @@ class DownlinkAgent implements Agent {
   }
 
   /** Each step within its bound, whatever the one before came to. */
-  async #stop({ client, controls, exchange, journal, sync }: AgentParts): Promise<void> {
+  async #stop({ client, controls, exchange, journal, sync, keys, standing }: AgentParts): Promise<void> {
     const hasStarted = this.#running !== undefined
+    const isRevoked = standing.revoked.aborted
+    standing.stop()
+    await keys.stop()
+    if (isRevoked) await this.#putCredentialAside()
     controls.stop()
     exchange.stop()
     const isIdle = await waitAtMost(this.#clock, limits.STOP_CONTROLS_MS_MAX, controls.idle())
@@ -281,11 +293,20 @@ class DownlinkAgent implements Agent {
       )
     }
     await this.#runtime.stop()
-    if (hasStarted) await sync.last()
+    if (hasStarted && !isRevoked) await sync.last()
     this.#running = undefined
     this.#patientJournal.stop()
     await client.close()
     await journal[Symbol.asyncDispose]()
+  }
+
+  async #putCredentialAside(): Promise<void> {
+    try {
+      await this.#options.credential.wipe()
+      this.#events.log('error', {}, 'the agent was revoked; it stops, and its credential is put aside')
+    } catch (error) {
+      this.#events.log('error', { error }, 'the agent was revoked, but its credential cannot be put aside')
+    }
   }
 
   #executors(): ReadonlyMap<string, TaskExecutor> {

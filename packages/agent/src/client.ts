@@ -33,6 +33,8 @@ import {
 import { requesterBy } from './connection/reply.ts'
 import { requesterOf, type AgentTransport } from './connection/transport.ts'
 import { MirrorList, type MirrorPool } from './mirror/mirror-pool.ts'
+import { tellAnswer, type HubAnswer } from './standing/hub-answer.ts'
+import type { HubCall } from './standing/standing-machine.ts'
 import { tryMirrors, type MirrorCall, type MirrorTry } from './mirror/try-mirrors.ts'
 
 /** What an agent client needs. */
@@ -63,6 +65,8 @@ export interface AgentClientOptions {
   readonly transport?: AgentTransport
   /** @defaultValue the random source of this machine */
   readonly random?: Random
+  /** Told of every answer to a call with the credential. @internal */
+  readonly onAnswer?: (answer: HubAnswer) => void
 }
 
 /** When to give up a request before its deadline. */
@@ -157,6 +161,7 @@ export function createAgentClient(options: AgentClientOptions): AgentClient {
     proxyFor: (hub) => proxyFor(hub, options.proxy, process.env),
     credential: options.credential,
     journalId: options.journalId ?? (() => undefined),
+    onAnswer: options.onAnswer ?? (() => undefined),
   })
 }
 
@@ -200,7 +205,7 @@ class HubClient implements AgentClient {
   }
 
   exchangeKey(request: KeyExchangeRequest, options: RequestOptions = {}): Promise<KeyExchangeReply> {
-    return this.call(limits.REQUEST_MS_MAX, { maySeekHome: true }, options, async (one) => {
+    return this.call('public', limits.REQUEST_MS_MAX, { maySeekHome: true }, options, async (one) => {
       const prepared = preparePublicRequest(this.context, one.mirror, 'POST', 'authkey/exchange', [
         request.authKey,
       ])
@@ -210,7 +215,7 @@ class HubClient implements AgentClient {
 
   wake(options: RequestOptions = {}): Promise<boolean> {
     const held = { isHeld: true, maySeekHome: false }
-    return this.call(limits.WAKE_MS_MAX, held, options, async (one) => {
+    return this.call('wake', limits.WAKE_MS_MAX, held, options, async (one) => {
       const prepared = prepareRequest(this.context, one.mirror, 'GET', 'wake')
       const headers = { ...prepared.headers, ...bootHeaders(this.context) }
       const wake = field(await this.request({ ...prepared, headers }, undefined, one, options), 'wake')
@@ -224,7 +229,7 @@ class HubClient implements AgentClient {
   }
 
   openEvents(signal: AbortSignal, deadlineMs: number): Promise<EventsReply> {
-    return this.call(deadlineMs, { maySeekHome: false }, { signal }, (one) =>
+    return this.call('events', deadlineMs, { maySeekHome: false }, { signal }, (one) =>
       requestEvents(this.context, one, signal),
     )
   }
@@ -240,24 +245,28 @@ class HubClient implements AgentClient {
 
   /** Each try has a boot counter of its own (R-52). */
   private post(
-    endpoint: string,
+    endpoint: 'register' | 'sync' | 'deregister',
     options: RequestOptions,
     body: (boot: Boot) => JsonObject,
     deadlineMs: number = limits.REQUEST_MS_MAX,
   ): Promise<JsonObject> {
-    return this.call(deadlineMs, { maySeekHome: true }, options, (one) => {
+    return this.call(endpoint, deadlineMs, { maySeekHome: true }, options, (one) => {
       const prepared = prepareRequest(this.context, one.mirror, 'POST', endpoint)
       return this.request(prepared, body(this.context.boot.next()), one, options)
     })
   }
 
+  /** @param name - `public` for a call without the credential. */
   private call<T>(
+    name: HubCall | 'public',
     deadlineMs: number,
     how: Pick<MirrorCall, 'maySeekHome' | 'isHeld'>,
     options: RequestOptions,
     attempt: (one: MirrorTry) => Promise<T>,
   ): Promise<T> {
-    return tryMirrors({ mirrors: this.mirrors, clock: this.clock, deadlineMs, ...how, ...options }, attempt)
+    const tried = { mirrors: this.mirrors, clock: this.clock, deadlineMs, ...how, ...options }
+    if (name === 'public') return tryMirrors(tried, attempt)
+    return tryMirrors(tried, (one) => tellAnswer(this.context, name, one.mirror, () => attempt(one)))
   }
 
   private request(

@@ -1,7 +1,20 @@
 /** The credential file on a real file system. */
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import {
+  chmod,
+  chown,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { fileCredential, memoryCredential } from './credential.ts'
 
@@ -51,7 +64,10 @@ describe('given a credential file', () => {
 
   test('when it is not a key at all > it is refused by its size, and empty is none', async () => {
     await fileCredential(file).write('x'.repeat(5_000))
-    await expect(fileCredential(file).read()).rejects.toMatchObject({ code: 'credential_unreadable' })
+    await expect(fileCredential(file).read()).rejects.toMatchObject({
+      code: 'credential_unreadable',
+      message: expect.stringMatching(/more than 4096 bytes/) as string,
+    })
     await writeFile(file, ' \n')
     expect(await fileCredential(file).read()).toBeUndefined()
   })
@@ -61,7 +77,60 @@ describe('given a credential file', () => {
     await fileCredential(file).wipe()
     await fileCredential(file).wipe()
     expect(await fileCredential(file).read()).toBeUndefined()
-    expect(await readFile(`${file}.revoked`, 'utf8')).toBe(`${KEY}\n`)
+    await fileCredential(file).write('second')
+    await fileCredential(file).wipe()
+    const aside = await readdir(join(directory, 'deep'))
+    expect(aside).toHaveLength(2)
+    const texts = await Promise.all(aside.map((name) => readFile(join(directory, 'deep', name), 'utf8')))
+    expect(texts.toSorted(), 'nothing that was put aside may be overwritten').toEqual([
+      `${KEY}\n`,
+      'second\n',
+    ])
+    for (const name of aside) expect(name).toMatch(/^credential\.revoked-\d{4}-\d\d-\d\dT/)
+  })
+
+  test('when it is a link, a pipe or a folder > it is refused without being waited for', async () => {
+    const elsewhere = fileCredential(join(directory, 'elsewhere'))
+    await elsewhere.write(KEY)
+    await mkdir(join(directory, 'deep'))
+    await symlink(join(directory, 'elsewhere'), file)
+    await expect(fileCredential(file).read()).rejects.toMatchObject({
+      code: 'credential_unreadable',
+      message: expect.stringMatching(/is a link/) as string,
+    })
+    await promisify(execFile)('mkfifo', ['-m', '600', `${file}.pipe`])
+    await expect(fileCredential(`${file}.pipe`).read()).rejects.toMatchObject({
+      message: expect.stringMatching(/no regular file/) as string,
+    })
+    await expect(fileCredential(join(directory, 'deep')).read()).rejects.toMatchObject({
+      message: expect.stringMatching(/no regular file/) as string,
+    })
+    // Written over a link, it takes its place, and what the link points to stays.
+    await fileCredential(file).write('own')
+    expect([await fileCredential(file).read(), await elsewhere.read()]).toEqual(['own', KEY])
+  })
+
+  test.skipIf(process.getuid?.() !== 0)(
+    'when another user owns it (tested as root) > it is refused with what to do',
+    async () => {
+      await fileCredential(file).write(KEY)
+      await chown(file, 65_534, 65_534)
+      await expect(fileCredential(file).read()).rejects.toMatchObject({
+        code: 'credential_unreadable',
+        message: expect.stringMatching(/belongs to user 65534.*Run: chown 0 /) as string,
+      })
+    },
+  )
+
+  test('when an exchange is under way > its id is kept beside, as private, until it is over', async () => {
+    const { pendingExchange } = fileCredential(file)
+    expect(await pendingExchange?.read()).toBeUndefined()
+    await pendingExchange?.write('exchange-1')
+    expect(await fileCredential(file).pendingExchange?.read()).toBe('exchange-1')
+    expect((await stat(`${file}.exchange`)).mode & 0o777).toBe(0o600)
+    await pendingExchange?.clear()
+    await pendingExchange?.clear()
+    expect(await readdir(join(directory, 'deep'))).toEqual([])
   })
 })
 

@@ -1,7 +1,8 @@
 /** Where an agent keeps its key: a file that only its owner can read, or memory. */
-import { DownlinkError } from '@downlink/protocol'
+import { DownlinkError, systemClock } from '@downlink/protocol'
 import { randomUUID } from 'node:crypto'
-import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { constants, type Stats } from 'node:fs'
+import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { syncDirectory } from './sync-directory.ts'
@@ -14,44 +15,46 @@ export interface Credential {
   write(key: string): Promise<void>
   /** Puts the key aside, so that it is not used again. */
   wipe(): Promise<void>
+  /** Keeps the id of an exchange that has begun, so that `enroll` can repeat it after a crash (R-63). */
+  readonly pendingExchange?: PendingExchange
 }
 
-const KEY_CHARS_MAX = 4_096
+/** Keeps one id. No secret, but worth as little to others as the key. */
+export interface PendingExchange {
+  read(): Promise<string | undefined>
+  /** Resolves once the id would survive a crash. */
+  write(exchangeId: string): Promise<void>
+  clear(): Promise<void>
+}
+
+const KEY_BYTES_MAX = 4_096
 
 /**
- * A credential in a file with mode 0600, replaced as a whole. A leading `~/` means the home directory.
- * @throws DownlinkError `credential_unreadable` from `read` when the file is too open, too large or not readable.
+ * A credential in a file with mode 0600, replaced as a whole, in a folder made with mode 0700 if it is missing. A
+ * leading `~/` means the home directory. Put aside, it stays beside itself as `….revoked-TIME`.
+ * @throws DownlinkError `credential_unreadable` from `read` when others can read the file or own it, when it is a link,
+ * or no file of a key's size.
  */
 export function fileCredential(path: string): Credential {
   const file = path.startsWith('~/') ? join(homedir(), path.slice(2)) : path
   return {
-    async read() {
+    read: () => readPrivate(file),
+    write: (key) => replacePrivate(file, key),
+    async wipe() {
+      // Two within a millisecond must not overwrite one another: nothing is ever deleted here.
+      const name = `${new Date(systemClock.wallMs()).toISOString().replaceAll(':', '-')}-${randomUUID().slice(0, 4)}`
       try {
-        const key = (await readPrivate(file)).trim()
-        return key === '' ? undefined : key
+        await rename(file, `${file}.revoked-${name}`)
       } catch (error) {
-        if (isMissing(error)) return undefined
-        throw error
-      }
-    },
-    async write(key) {
-      await mkdir(dirname(file), { recursive: true, mode: 0o700 })
-      const temporary = `${file}.${randomUUID().slice(0, 8)}.new`
-      try {
-        await writeSynced(temporary, `${key}\n`)
-        await rename(temporary, file)
-      } catch (error) {
-        await rm(temporary, { force: true })
-        throw error
+        if (!isMissing(error)) throw error
+        return
       }
       await syncDirectory(dirname(file))
     },
-    async wipe() {
-      try {
-        await rename(file, `${file}.revoked`)
-      } catch (error) {
-        if (!isMissing(error)) throw error
-      }
+    pendingExchange: {
+      read: () => readPrivate(`${file}.exchange`),
+      write: (exchangeId) => replacePrivate(`${file}.exchange`, exchangeId),
+      clear: () => rm(`${file}.exchange`, { force: true }),
     },
   }
 }
@@ -72,6 +75,19 @@ export function memoryCredential(key?: string): Credential {
   }
 }
 
+async function replacePrivate(file: string, text: string): Promise<void> {
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 })
+  const temporary = `${file}.${randomUUID().slice(0, 8)}.new`
+  try {
+    await writeSynced(temporary, `${text}\n`)
+    await rename(temporary, file)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+  await syncDirectory(dirname(file))
+}
+
 async function writeSynced(path: string, text: string): Promise<void> {
   const handle = await open(path, 'wx', 0o600)
   try {
@@ -82,28 +98,57 @@ async function writeSynced(path: string, text: string): Promise<void> {
   }
 }
 
-async function readPrivate(file: string): Promise<string> {
-  const handle = await open(file, 'r')
+/** The text of a file that only this user can read, or undefined if there is none or it is empty. */
+async function readPrivate(file: string): Promise<string | undefined> {
+  let handle: FileHandle
   try {
-    const { mode, size } = await handle.stat()
-    if (process.platform !== 'win32' && (mode & 0o077) !== 0) {
-      throw new DownlinkError(
-        'credential_unreadable',
-        `The credential file ${file} can be read by others (mode ${(mode & 0o777).toString(8)}). Run: chmod 600 ${file}`,
+    // A pipe would be waited for; a link may point to what others can change. Windows has no such flags: none are set.
+    handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  } catch (error) {
+    if (isMissing(error)) return undefined
+    if (codeOf(error) === 'ELOOP') throw unreadable(`${file} is a link. Give the path of the file itself.`)
+    throw error
+  }
+  try {
+    assertPrivate(file, await handle.stat())
+    const buffer = Buffer.alloc(KEY_BYTES_MAX + 1)
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0)
+    if (bytesRead > KEY_BYTES_MAX) {
+      throw unreadable(
+        `${file} has more than ${KEY_BYTES_MAX} bytes, the most of a key. Is it the right file?`,
       )
     }
-    if (size > KEY_CHARS_MAX) {
-      throw new DownlinkError(
-        'credential_unreadable',
-        `The credential file ${file} has ${size} bytes; a key has at most ${KEY_CHARS_MAX}. Is it the right file?`,
-      )
-    }
-    return await handle.readFile('utf8')
+    const text = buffer.toString('utf8', 0, bytesRead).trim()
+    return text === '' ? undefined : text
   } finally {
     await handle.close()
   }
 }
 
+function assertPrivate(file: string, stats: Stats): void {
+  if (!stats.isFile()) throw unreadable(`${file} is no regular file. Give the path of one.`)
+  if (process.platform === 'win32') return
+  const uid = process.getuid?.()
+  if (uid !== undefined && stats.uid !== uid) {
+    throw unreadable(
+      `${file} belongs to user ${stats.uid}, and this process runs as user ${uid}. Run: chown ${uid} ${file}`,
+    )
+  }
+  if ((stats.mode & 0o077) !== 0) {
+    throw unreadable(
+      `${file} can be read by others (mode ${(stats.mode & 0o777).toString(8)}). Run: chmod 600 ${file}`,
+    )
+  }
+}
+
+function unreadable(what: string): DownlinkError {
+  return new DownlinkError('credential_unreadable', `The credential file ${what}`, { retry: 'never' })
+}
+
 function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+  return codeOf(error) === 'ENOENT'
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined
 }

@@ -12,7 +12,7 @@ export type {
   SyncRequest,
 } from '@downlink/protocol'
 export { createAgent } from './agent.ts'
-export type { Agent } from './agent.ts'
+export type { Agent, AgentEnd } from './agent.ts'
 export { createBoot } from './boot.ts'
 export type { AgentBoot } from './boot.ts'
 export { createAgentClient } from './client.ts'
@@ -32,7 +32,7 @@ export type { AgentTransport, TransportReply, TransportRequest } from './connect
 export { openEventStream } from './connection/event-stream.ts'
 export type { EventStream, EventStreamOptions, StreamEnd } from './connection/event-stream.ts'
 export { fileCredential, memoryCredential } from './credential.ts'
-export type { Credential } from './credential.ts'
+export type { Credential, PendingExchange } from './credential.ts'
 export { enroll } from './enroll.ts'
 export type { EnrollOptions } from './enroll.ts'
 export type { Logger } from './logger.ts'

@@ -72,8 +72,13 @@ export interface AgentOptions {
 
 /** How an agent stands. */
 export interface AgentStatus {
-  /** `blocked`: the hub refuses it, or its journal cannot be written; it stays up and tries again. */
-  readonly standing: 'ok' | 'blocked'
+  /**
+   * `blocked`: the hub refuses it, or its journal cannot be written; it stays up and tries again each minute.
+   * `revoked`: confirmed, so that `run` ends (R-62).
+   */
+  readonly standing: 'ok' | 'blocked' | 'revoked'
+  /** Why it is not `ok`, such as `agent_hash_taken`. */
+  readonly code?: string
   /**
    * What brings news: a stream, long-polling, or only the syncs, at their pace (`timer`). `offline`: none of them works.
    */

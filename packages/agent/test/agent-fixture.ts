@@ -1,5 +1,5 @@
 /** A hub on loopback that can be stopped and started again, a scripted server of either wire, and agents of both. */
-import { limits, systemClock, type Json } from '@downlink/protocol'
+import { limits, systemClock, type Clock, type Json } from '@downlink/protocol'
 import { createHub, createOperatorToken, type Hub, type Store } from '@downlink/hub'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { once } from 'node:events'
@@ -10,7 +10,14 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { vi } from 'vitest'
 import { createMemoryStore } from '../../hub/src/store/memory-store.ts'
-import { createAgent, enroll, memoryCredential, type Agent, type AgentOptions } from '../src/index.ts'
+import {
+  createAgent,
+  enroll,
+  memoryCredential,
+  type Agent,
+  type AgentEnd,
+  type AgentOptions,
+} from '../src/index.ts'
 
 /** A reply of the operator API; a test asserts what it holds. */
 export interface Reply {
@@ -54,6 +61,8 @@ export class Cleanup implements AsyncDisposable {
 export interface RunningAgent {
   readonly agent: Agent
   readonly logged: unknown[]
+  /** Why its run has ended. */
+  readonly ended: Promise<AgentEnd>
   stop(): Promise<void>
 }
 
@@ -68,29 +77,32 @@ export function runAgent(cleanup: Cleanup, options: AgentOptions): RunningAgent 
     await running
   }
   cleanup.add(() => stop().catch(() => undefined))
-  return { agent, logged, stop }
+  return { agent, logged, ended: running, stop }
 }
 
 /** A hub with a store that outlives it. */
 export class RestartableHub {
   readonly #store: Store
   readonly #token: string
+  readonly #clock: Clock
   #hub: Hub
   readonly url: URL
 
-  private constructor(store: Store, token: string, hub: Hub, url: URL) {
+  private constructor(store: Store, clock: Clock, token: string, hub: Hub, url: URL) {
+    this.#clock = clock
     this.#store = store
     this.#token = token
     this.#hub = hub
     this.url = url
   }
 
-  static async start(cleanup: Cleanup): Promise<RestartableHub> {
-    const store = createMemoryStore({ clock: systemClock })
+  /** @param clock - the hub's; a test's own must be moved for heartbeats to come. */
+  static async start(cleanup: Cleanup, clock: Clock = systemClock): Promise<RestartableHub> {
+    const store = createMemoryStore({ clock })
     cleanup.add(() => store[Symbol.asyncDispose]())
     const { token } = await createOperatorToken(store, { name: 'ada', scopes: ['admin'] })
-    const hub = await createHub({ store, heartbeatMs: 100 })
-    const started = new RestartableHub(store, token, hub, await hub.listen({ port: 0 }))
+    const hub = await createHub({ store, clock, heartbeatMs: heartbeatOf(clock) })
+    const started = new RestartableHub(store, clock, token, hub, await hub.listen({ port: 0 }))
     cleanup.add(() => started.stop())
     return started
   }
@@ -100,7 +112,9 @@ export class RestartableHub {
   }
 
   async startAgain(): Promise<void> {
-    this.#hub = await createHub({ store: this.#store, heartbeatMs: 100 })
+    const store = this.#store
+    const clock = this.#clock
+    this.#hub = await createHub({ store, clock, heartbeatMs: heartbeatOf(clock) })
     await this.#hub.listen({ port: Number(this.url.port) })
   }
 
@@ -113,7 +127,8 @@ export class RestartableHub {
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     })
-    return { status: response.status, body: (await response.json()) as unknown }
+    const said = await response.text()
+    return { status: response.status, body: said === '' ? undefined : (JSON.parse(said) as unknown) }
   }
 
   /** A control, waited for until it is `until`. */
@@ -143,6 +158,11 @@ export class RestartableHub {
     await enroll({ hub: this.url, enrollmentKey: body.key as string, agentId: 'a1', credential })
     return { hubs: [this.url], credential, livenessMsMin: limits.LIVENESS_MS_MIN }
   }
+}
+
+/** On a clock that a test moves in large steps a short period would mean many heartbeats at once. */
+function heartbeatOf(clock: Clock): number {
+  return clock === systemClock ? 100 : limits.HEARTBEAT_MS_DEFAULT
 }
 
 /** A server that says what the test tells it to. */

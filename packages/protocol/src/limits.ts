@@ -132,6 +132,12 @@ export const PROBE_MS_MAX = 300_000
 export const PROBE_HEARTBEATS = 3
 /** A frame is late after so many heartbeat periods. */
 export const LATE_HEARTBEATS = 1.5
+/** Time for which an exchange whose reply may have been lost is repeated, ms: well within `ENROLLMENT_REPEAT_MS`. */
+export const ENROLL_PATIENCE_MS = 60_000
+/** Time between two words of a revocation before it is believed, ms: an outage of what lies between, or of a hub that forgot, is over by then (R-62). */
+export const REVOCATION_CONFIRM_MS = 30_000
+/** Least time between two requests for another key, ms: a disk that is full stays so for a while (R-67). */
+export const KEY_ROTATION_RETRY_MS = 60_000
 /** Controls that are being applied or whose outcome the hub has not acknowledged; past it new ones wait at the hub. */
 export const LEDGER_CONTROLS_MAX = 4_096
 /** Lanes whose high-water mark is kept after their task ended; the oldest go first. */

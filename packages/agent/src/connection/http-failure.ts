@@ -9,6 +9,7 @@ import {
   stringField,
 } from '@downlink/protocol'
 import { errors } from 'undici'
+import { isBlocking } from '../standing/standing-machine.ts'
 import { RawBytesError } from './socket-reader.ts'
 import { ProxyError } from './connector.ts'
 
@@ -72,6 +73,7 @@ export function refusal(
       : `${code}: ${escapeControlCharacters(said)}`
   return new HttpError(reply.status, code, `${request.name} was answered ${reply.status}. ${sentence}`, {
     body: text,
+    ...(isBlocking(reply.status, code) ? { retry: 'never' } : {}),
     ...(waitMs === undefined ? {} : { retryAfterMs: waitMs }),
   })
 }

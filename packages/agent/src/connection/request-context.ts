@@ -2,6 +2,7 @@
 import { DownlinkError, limits, type Clock } from '@downlink/protocol'
 import type { Client } from 'undici'
 import type { AgentBoot } from '../boot.ts'
+import type { HubAnswer } from '../standing/hub-answer.ts'
 import type { ByteBound } from './socket-reader.ts'
 import { createConnector, type AgentTls } from './connector.ts'
 import type { FailedRequest } from './http-failure.ts'
@@ -19,6 +20,8 @@ export interface RequestContext {
   readonly userAgent: string
   credential(): string | undefined
   journalId(): string | undefined
+  /** Told of every answer to a call with the credential. */
+  onAnswer(answer: HubAnswer): void
 }
 
 /** What may be asked. */

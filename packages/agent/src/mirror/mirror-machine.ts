@@ -44,6 +44,11 @@ export function mirrorWorked(state: MirrorState, mirror: number, nowMs: number, 
   }
 }
 
+/** The mirror in use answers, but not as it should: the next one is asked from now on. */
+export function mirrorLeft(state: MirrorState, nowMs: number, random: number): MirrorState {
+  return mirrorWorked(state, (state.current + 1) % state.count, nowMs, random)
+}
+
 /** A mirror failed. Only that of home matters: it is tried again later, and later each time. */
 export function mirrorFailed(state: MirrorState, mirror: number, nowMs: number, random: number): MirrorState {
   if (mirror !== 0 || state.current === 0) return state

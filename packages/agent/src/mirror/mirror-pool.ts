@@ -1,7 +1,14 @@
 /** The mirrors of one hub: which one is in use, and which other ones there are. */
 import { DownlinkError, limits, type Clock, type Random } from '@downlink/protocol'
 import { parseHubUrl } from '../connection/hub-url.ts'
-import { mirrorFailed, mirrorOrder, mirrorsOf, mirrorWorked, type MirrorState } from './mirror-machine.ts'
+import {
+  mirrorFailed,
+  mirrorLeft,
+  mirrorOrder,
+  mirrorsOf,
+  mirrorWorked,
+  type MirrorState,
+} from './mirror-machine.ts'
 
 /**
  * Ordered base URLs of one hub, the first of them home. A call tries the current one, and on a transient failure the
@@ -18,6 +25,8 @@ export interface MirrorPool {
    * @throws DownlinkError as `createAgentClient` does; then nothing has changed.
    */
   replace(urls: readonly (string | URL)[]): void
+  /** Goes on to the next mirror, if the one in use is this. @internal */
+  leave(href: string): void
 }
 
 /** What the pool needs. */
@@ -66,6 +75,12 @@ export class MirrorList implements MirrorPool {
 
   worked(url: URL): void {
     this.#learn(url, mirrorWorked)
+  }
+
+  leave(href: string): void {
+    const { clock, random } = this.#options
+    if (this.#at(this.#state.current).href !== href) return
+    this.#state = mirrorLeft(this.#state, clock.monotonicMs(), random())
   }
 
   failed(url: URL): void {

@@ -36,6 +36,7 @@ beforeEach(() => {
     lastHeartbeat: () => ({ counter: 3, hubMs: 9, receivedMs: bench.clock.monotonicMs() - 40 }),
     onSyncWanted,
     onUpgrade: () => undefined,
+    onKeyOutdated: () => undefined,
   })
 })
 

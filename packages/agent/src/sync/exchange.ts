@@ -23,6 +23,8 @@ export interface SyncExchangeOptions {
   readonly lastHeartbeat: () => ReceivedHeartbeat | undefined
   readonly onSyncWanted: (reason: string) => void
   readonly onUpgrade: (version: string) => void
+  /** The hub wants another key in use. */
+  readonly onKeyOutdated: () => void
 }
 
 /** Prepares requests and takes in their replies, one at a time and in turn. */
@@ -88,6 +90,7 @@ export class SyncExchange {
     // Before the controls: one of them may be about a task that only now comes.
     await this.#takeOn(reply)
     controls.deliver(reply.controls, { kind: 'sync', counter })
+    if (reply.rotateKey === true) this.#options.onKeyOutdated()
     if (reply.upgrade !== undefined) this.#options.onUpgrade(reply.upgrade.version)
   }
 

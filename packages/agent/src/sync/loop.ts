@@ -1,5 +1,6 @@
 /** The sync loop: one sync at a time, nudges coalesced, the hub sets the pace, outcomes at once. */
 import {
+  DownlinkError,
   HttpError,
   limits,
   type Clock,
@@ -7,7 +8,7 @@ import {
   type SyncReply,
   type SyncRequest,
 } from '@downlink/protocol'
-import { BACKOFF_LIMITS, reconnectDelayMs } from '../connection/backoff.ts'
+import { BACKOFF_LIMITS, blockedDelayMs, reconnectDelayMs } from '../connection/backoff.ts'
 
 /** What the sync loop needs from the rest of the agent. */
 export interface SyncLoopOptions {
@@ -111,7 +112,11 @@ export class SyncLoop {
       const askedMs = error instanceof HttpError ? (error.retryAfterMs ?? 0) : 0
       const floorMs = Math.max(FAILURE_FLOOR_MS, askedMs)
       this.#askedMs = nowMs + Math.min(limits.RETRY_MS_MAX, askedMs)
-      this.#notBeforeMs = nowMs + reconnectDelayMs(this.#failures - 1, BACKOFF_LIMITS, floorMs, random())
+      this.#notBeforeMs =
+        nowMs +
+        (error instanceof DownlinkError && error.retry === 'never'
+          ? blockedDelayMs(BACKOFF_LIMITS, floorMs, random())
+          : reconnectDelayMs(this.#failures - 1, BACKOFF_LIMITS, floorMs, random()))
       this.#owed = true
       this.#options.onFailure(error)
       return false

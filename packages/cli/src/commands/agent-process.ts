@@ -1,5 +1,12 @@
 /** An agent in this process: its folder, its enrollment, its run. */
-import { createAgent, enroll, fileCredential, processTask, type AgentStatus } from '@downlink/agent'
+import {
+  createAgent,
+  enroll,
+  fileCredential,
+  processTask,
+  type AgentEnd,
+  type AgentStatus,
+} from '@downlink/agent'
 import { field, HttpError, isJsonObject, parseJson, stringField, limits } from '@downlink/protocol'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -35,8 +42,8 @@ export interface AgentProcessOptions {
 
 /** A prepared agent. Disposing of it lets go of its folder; do so after its run has ended. */
 export interface AgentProcess extends Disposable {
-  /** Resolves when `signal` has aborted and nothing of its tasks runs any more. */
-  run(signal: AbortSignal): Promise<void>
+  /** Resolves when `signal` has aborted, or the agent was revoked, and nothing of its tasks runs any more. */
+  run(signal: AbortSignal): Promise<AgentEnd>
 }
 
 /** The folder's memo, or undefined before the first enrollment. */
@@ -88,7 +95,7 @@ export async function prepareAgent(
     })
     agent.on('status', ({ status }) => options.onStatus?.(status))
     return {
-      run: async (signal) => void (await agent.run({ signal })),
+      run: (signal) => agent.run({ signal }),
       [Symbol.dispose]: () => lock[Symbol.dispose](),
     }
   } catch (error) {

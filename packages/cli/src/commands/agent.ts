@@ -108,7 +108,13 @@ async function runAgent(context: CommandContext, flags: AgentFlags): Promise<Exi
   output.line(
     `Agent ${memo.agentId} runs ${Object.keys(kinds).join(', ')} for ${memo.hub}; data in ${shownPath(cwd, folder)}.`,
   )
-  await agent.run(signal)
+  const { reason } = await agent.run(signal)
+  if (reason === 'revoked') {
+    throw new CommandError(
+      EXIT.refused,
+      `Agent ${memo.agentId} was revoked by the hub; it has stopped, and its credential is put aside in ${shownPath(cwd, folder)}. To use it again, enroll it with a new key: --enrollment-key-file FILE`,
+    )
+  }
   output.line(`Agent ${memo.agentId} has stopped; nothing of its tasks runs any more.`)
   return EXIT.done
 }
@@ -167,8 +173,9 @@ async function enrollmentKeyOf(context: CommandContext, flags: AgentFlags, memo:
 }
 
 /** One line about where the agent stands. */
-export function statusText(agentId: string, { standing, downlink, hub, remedy }: AgentStatus): string {
-  if (standing === 'blocked') return `Agent ${agentId} is refused by the hub. ${remedy ?? ''}`.trim()
+export function statusText(agentId: string, { standing, code, downlink, hub, remedy }: AgentStatus): string {
+  if (standing !== 'ok')
+    return `Agent ${agentId} is ${standing} (${code ?? 'no code'}). ${remedy ?? ''}`.trim()
   switch (downlink) {
     case 'sse':
       return `Agent ${agentId} is connected to ${hub.origin}.`
