@@ -78,6 +78,7 @@ describe('given a status board', () => {
   ): ConnectionStatus => ({
     name,
     poll,
+    path: { verdict: 'unknown' },
     failureCount: 0,
     ...(failed === undefined ? {} : { failure: failed }),
   })

@@ -188,6 +188,7 @@ function assemble(
     runtime,
     controls,
     lastHeartbeat,
+    path: () => board.path,
     onSyncWanted,
     onUpgrade: (to) => events.emit({ type: 'upgrade', version: to }),
     onKeyOutdated: () => keys.rotate(),

@@ -1,5 +1,5 @@
 /** An agent's standing and the state of its downlink, from what the connection and the syncs report. */
-import type { Clock } from '@downlink/protocol'
+import { pathAdvice, type Clock, type PathReport, type PathVerdict } from '@downlink/protocol'
 import type { ConnectionStatus } from './connection/connection-state.ts'
 import type { PollHealth } from './connection/poll-state.ts'
 import type { Journal } from './controls/journal.ts'
@@ -55,6 +55,8 @@ export class StatusBoard {
   readonly #options: StatusBoardOptions
   #streamOpen = false
   #poll: PollHealth = 'off'
+  #path: PathReport = { verdict: 'unknown' }
+  #toldVerdict: PathVerdict = 'unknown'
   #syncWorks = false
   #standing: StandingState = INITIAL_STANDING
   #journalWorks = true
@@ -73,15 +75,22 @@ export class StatusBoard {
     return {
       ...this.#current,
       ...(this.#lastSync === undefined ? {} : { lastSync: this.#lastSync }),
+      path: { ...this.#path, ...pathAdvice(this.#path) },
       ...work,
       journal,
     }
+  }
+
+  /** What is seen of the path to the hub, to be told to the hub. */
+  get path(): PathReport {
+    return this.#path
   }
 
   connection(status: ConnectionStatus): void {
     // Beside `wake` a stream is only on probation.
     this.#streamOpen = status.name === 'open' && status.poll === 'off'
     this.#poll = status.poll
+    this.#path = status.path
     this.#update()
   }
 
@@ -127,8 +136,10 @@ export class StatusBoard {
       next.hub.href !== hub.href ||
       next.code !== this.#current.code ||
       next.remedy !== this.#current.remedy
-    if (!changed) return
-    this.#current = next
+    const isPathNews = this.#path.verdict !== this.#toldVerdict
+    if (changed) this.#current = next
+    else if (!isPathNews) return
+    this.#toldVerdict = this.#path.verdict
     this.#options.onChange(this.status)
   }
 

@@ -14,6 +14,7 @@ import { AgentEvents } from './agent-events.ts'
 import { openAgentParts, type AgentParts } from './agent-parts.ts'
 import { StatusBoard, workOf } from './agent-status.ts'
 import type { EventStream } from './connection/event-stream.ts'
+import { watchForGaps } from './connection/clock-gap.ts'
 import { runDownlink } from './connection/supervisor.ts'
 import type { Journal } from './controls/journal.ts'
 import { PatientJournal } from './controls/patient-journal.ts'
@@ -242,7 +243,10 @@ class DownlinkAgent implements Agent {
     for (const end of ends) if (end.status === 'rejected') throw end.reason as unknown
   }
 
-  #followStream({ agentId, client, controls, sync }: AgentParts, signal: AbortSignal): Promise<void> {
+  #followStream(
+    { agentId, client, controls, exchange, sync }: AgentParts,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { livenessMsMin, mode } = this.#options
     return runDownlink({
       client,
@@ -250,7 +254,7 @@ class DownlinkAgent implements Agent {
       random: this.#random,
       signal,
       onEvent: (event) => this.#onStreamEvent(event),
-      onSyncWanted: () => sync.want(),
+      onSyncWanted: (_, delayMs) => sync.want(delayMs),
       onStatus: (status) => {
         publishConnection(agentId, () => client.mirrors.current, status)
         this.#board.connection(status)
@@ -263,6 +267,14 @@ class DownlinkAgent implements Agent {
         sync.hubIsBack()
       },
       onHubIsBack: () => sync.hubIsBack(),
+      watchGaps: (onGap) =>
+        watchForGaps(this.#clock, () => {
+          // Connections that are kept for syncs would each have to be found dead.
+          client.dropConnections()
+          sync.hubIsBack()
+          onGap()
+        }),
+      hubOffsetMs: () => exchange.hubClock.offsetMs,
       ...(mode === undefined ? {} : { mode }),
       ...(livenessMsMin === undefined ? {} : { livenessMsMin }),
     })

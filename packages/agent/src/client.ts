@@ -134,6 +134,8 @@ export interface AgentClient extends AsyncDisposable {
   deregister(request: { readonly agentId: string }, options?: RequestOptions): Promise<void>
   /** The connection that `openEventStream` reads. @internal */
   openEvents(signal: AbortSignal, deadlineMs: number): Promise<EventsReply>
+  /** Ends the connections that are kept for requests, and what is under way on them: the next request looks the name up and dials anew. */
+  dropConnections(): void
   /** Ends every connection, but for the event streams, and every request that is under way; may be called twice. */
   close(): Promise<void>
 }
@@ -232,6 +234,11 @@ class HubClient implements AgentClient {
     return this.call('events', deadlineMs, { maySeekHome: false }, { signal }, (one) =>
       requestEvents(this.context, one, signal),
     )
+  }
+
+  dropConnections(): void {
+    for (const pool of this.pools.values()) void pool.destroy()
+    this.pools.clear()
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,13 @@
 /** What an agent is made of. */
-import type { Clock, Control, ControlState, Random, TaskStatus } from '@downlink/protocol'
+import type {
+  Clock,
+  Control,
+  ControlState,
+  PathAdvice,
+  PathReport,
+  Random,
+  TaskStatus,
+} from '@downlink/protocol'
 import type { DownlinkMode } from './connection/connection-state.ts'
 import type { AgentTls } from './connection/connector.ts'
 import type { AgentTransport } from './connection/transport.ts'
@@ -98,6 +106,8 @@ export interface AgentStatus {
   readonly tasks: Readonly<Record<TaskStatus, number>>
   /** `closed` before and after `run`; `memory` without a state directory; `failing` while it cannot be written. */
   readonly journal: 'closed' | 'memory' | 'ok' | 'failing'
+  /** What is seen of the path to the hub: a verdict with its sentence and, if something is wrong, a remedy (R-17). */
+  readonly path: PathReport & PathAdvice
 }
 
 /** What an agent tells the application that embeds it. */

@@ -245,6 +245,7 @@ describe('given a request that is wrong', () => {
       watching: expect.any(Boolean) as boolean,
       acked: [],
       nextSyncMs: expect.any(Number) as number,
+      hubMs: expect.any(Number) as number,
     })
     expect(Object.getOwnPropertyNames(Object.prototype)).not.toContain('admin')
     expect((await hub.operator('POST', controls, pause)).status).toBe(201)

@@ -138,6 +138,16 @@ export const ENROLL_PATIENCE_MS = 60_000
 export const REVOCATION_CONFIRM_MS = 30_000
 /** Least time between two requests for another key, ms: a disk that is full stays so for a while (R-67). */
 export const KEY_ROTATION_RETRY_MS = 60_000
+/** A heartbeat that comes so many periods after it was written, and not less than so long, ms, was held back: less harms nobody, and a busy machine may need it. */
+export const LATE_LAG_HEARTBEATS = 0.5
+export const LATE_LAG_MS_MIN = 2_000
+/** A stream that was taken back and fails within this time, ms, must prove itself for twice as long the next time, at most `PROBE_DOUBLINGS_MAX` times twice. */
+export const STREAM_TRUSTED_MS = 600_000
+export const PROBE_DOUBLINGS_MAX = 4
+/** Streams in a row that end in order, each before `STREAM_PROVEN_MS`, before that counts as failure: no hub plans so. */
+export const SHORT_STREAMS_MAX = 3
+/** How often a clock is looked at for a gap, ms, by which it shows that this machine was suspended. */
+export const CLOCK_GAP_CHECK_MS = 5_000
 /** Controls that are being applied or whose outcome the hub has not acknowledged; past it new ones wait at the hub. */
 export const LEDGER_CONTROLS_MAX = 4_096
 /** Lanes whose high-water mark is kept after their task ended; the oldest go first. */

@@ -1,7 +1,8 @@
-/** What the connection machine is about: its states, what happens to it, and what it asks for. */
-import type { DownlinkEvent } from '@downlink/protocol'
+/** What the connection machines are about: their states, what happens to them, and what they ask for. */
+import type { DownlinkEvent, PathReport } from '@downlink/protocol'
 import type { BackoffLimits } from './backoff.ts'
 import type { StreamEnd } from './event-stream.ts'
+import { UNKNOWN_PATH, type PathState } from './path-machine.ts'
 import type { PollAction, PollEvent, PollFailure, PollHealth, PollState } from './poll-state.ts'
 
 /**
@@ -22,12 +23,23 @@ export interface ConnectionMemory {
   readonly reachedCount: number
   /** Tries in a row, beside `wake`, that brought no stream to stay with. */
   readonly probeCount: number
+  /** Streams in a row that ended in order, but too soon. */
+  readonly shortCount: number
   /** The last `retry:` that a stream brought, ms. */
   readonly retryMs: number
+  /** The last window of first reconnects that a stream told, ms, or 0 (R-16). */
+  readonly windowMs: number
+  /** After a lost stream, or for a slot: how long this agent spreads its tries, and how long a refusal is no failure; monotonic, ms. */
+  readonly spreadUntilMs: number
+  readonly graceUntilMs: number
+  /** When a stream was last taken back from `wake`, monotonic, ms, and how often in a row one then failed soon. */
+  readonly takenBackMs: number | undefined
+  readonly relapseCount: number
   /** When the stream was dialled last, and how long the server, or the standing, forbids another try; monotonic, ms. */
   readonly dialledMs: number
   readonly notBeforeMs: number
   readonly poll: PollState
+  readonly path: PathState
 }
 
 /** Where the connection stands. */
@@ -63,16 +75,22 @@ export type ConnectionEvent =
       readonly frame: DownlinkEvent
       /** The period of the server's heartbeats, ms. @defaultValue `HEARTBEAT_MS_DEFAULT` */
       readonly heartbeatMs?: number
+      /** Of a heartbeat: how long ago the hub wrote it, ms, if its clock is known. */
+      readonly lagMs?: number
     }
   | { readonly type: 'ended'; readonly end: StreamEnd; readonly retryMs?: number }
   | { readonly type: 'failed'; readonly failure: ConnectionFailure; readonly retryAfterMs?: number }
   | { readonly type: 'timer' }
+  /** This process, or its machine, stood still for longer than a connection may be silent. */
+  | { readonly type: 'resumed' }
   | { readonly type: 'stop' }
 
 /** What to do now. `setTimer` replaces an earlier timer; its `timer` event counts only in the state `waiting`. */
 export type ConnectionAction =
   | PollAction
   | { readonly type: 'dial' }
+  /** Ends the try or the stream under way; the event of its end comes as of any other. */
+  | { readonly type: 'hangUp' }
   | { readonly type: 'setTimer'; readonly delayMs: number }
   | { readonly type: 'report'; readonly status: ConnectionStatus }
 
@@ -87,6 +105,8 @@ export interface ConnectionStatus {
   readonly retryInMs?: number
   /** Why it waits, if not by plan. Its code `agent_revoked` or `unauthorized` says that waiting alone will not help. */
   readonly failure?: ConnectionFailure
+  /** What is seen of the path to the hub. */
+  readonly path: PathReport
 }
 
 /** The time and chance of one step, and the limits of the wait. */
@@ -103,4 +123,56 @@ export interface ConnectionContext {
 export interface ConnectionStep {
   readonly state: ConnectionState
   readonly actions: readonly ConnectionAction[]
+}
+
+/** What a step comes to before it is reported. */
+export interface ConnectionMove extends ConnectionStep {
+  readonly detail?: Pick<ConnectionStatus, 'retryInMs' | 'failure'>
+}
+
+/** The state of an open stream. */
+export type OpenState = Extract<ConnectionState, { name: 'open' }>
+
+/** Before `started`: waiting without a timer. */
+export function initialConnection(mode: DownlinkMode): ConnectionState {
+  return {
+    name: 'waiting',
+    mode,
+    failureCount: 0,
+    reachedCount: 0,
+    probeCount: 0,
+    shortCount: 0,
+    retryMs: 0,
+    windowMs: 0,
+    spreadUntilMs: 0,
+    graceUntilMs: 0,
+    takenBackMs: undefined,
+    relapseCount: 0,
+    dialledMs: 0,
+    notBeforeMs: 0,
+    dueMs: 0,
+    poll: { name: 'off' },
+    path: UNKNOWN_PATH,
+  }
+}
+
+/** A state without what belongs to one try or stream. */
+export function memoryOf(state: ConnectionMemory): ConnectionMemory {
+  return {
+    mode: state.mode,
+    failureCount: state.failureCount,
+    reachedCount: state.reachedCount,
+    probeCount: state.probeCount,
+    shortCount: state.shortCount,
+    retryMs: state.retryMs,
+    windowMs: state.windowMs,
+    spreadUntilMs: state.spreadUntilMs,
+    graceUntilMs: state.graceUntilMs,
+    takenBackMs: state.takenBackMs,
+    relapseCount: state.relapseCount,
+    dialledMs: state.dialledMs,
+    notBeforeMs: state.notBeforeMs,
+    poll: state.poll,
+    path: state.path,
+  }
 }

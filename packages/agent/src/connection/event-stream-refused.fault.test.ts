@@ -73,7 +73,7 @@ describe('given an answer that is no event stream', () => {
     const error = await refusedByListener((_, response) =>
       response.writeHead(200, { 'content-type': 'text/html' }).end('<form>'),
     )
-    expect(error).toMatchObject({ code: 'not_an_event_stream', status: 200 })
+    expect(error).toMatchObject({ code: 'not_a_hub', status: 200 })
     expect((error as Error).message).toMatch(/text\/html.*login page/)
   })
 

@@ -7,8 +7,7 @@ import {
   connectionFailure,
   headerOf,
   interimCounter,
-  shown,
-  unusableReply,
+  notAnEventStream,
   type FailedRequest,
 } from './http-failure.ts'
 import { replyFailure } from './json-request.ts'
@@ -94,15 +93,5 @@ function timedOut(request: FailedRequest, deadlineMs: number): DownlinkError {
   return new DownlinkError(
     'timed_out',
     `${request.name} was not answered within ${Math.round(deadlineMs)} ms, and the next mirror is tried. Something between may hold the answer back.`,
-  )
-}
-
-function notAnEventStream(request: FailedRequest, contentType: string): Error {
-  const came = contentType === '' ? 'has no content type' : `is ${shown(contentType)}`
-  return unusableReply(
-    request,
-    200,
-    'not_an_event_stream',
-    `what came ${came} and not text/event-stream. Something between, such as a login page, may answer in the hub's place.`,
   )
 }

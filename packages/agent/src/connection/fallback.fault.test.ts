@@ -101,7 +101,7 @@ describe('given a path that holds back even the headers of a stream', () => {
     for (let beat = 1; beat <= limits.PROBE_HEARTBEATS; beat += 1) {
       expect(run.statuses.at(-1)?.poll, 'taken back before it has proved itself').toBe('working')
       run.clock.advance(limits.HEARTBEAT_MS_DEFAULT)
-      stream?.write(`: hb n=${beat} t=1\n\n`)
+      stream?.write(`: hb n=${beat} t=${run.clock.wallMs()}\n\n`)
       await vi.waitUntil(() => run.events.length === 1 + beat)
       if (beat === limits.PROBE_HEARTBEATS) break
       json(held, { wake: false })

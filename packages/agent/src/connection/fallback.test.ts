@@ -1,7 +1,8 @@
 import { DownlinkError, limits, type DownlinkEvent } from '@downlink/protocol'
 import { describe, expect, test } from 'vitest'
 import type { ConnectionAction, ConnectionEvent, ConnectionState, DownlinkMode } from './connection-state.ts'
-import { connectionStep, initialConnection } from './machine.ts'
+import { initialConnection } from './connection-state.ts'
+import { connectionStep } from './machine.ts'
 
 const PING: DownlinkEvent = { type: 'ping', comment: 'hb' }
 const HB = limits.HEARTBEAT_MS_DEFAULT
@@ -81,7 +82,7 @@ describe('given the mode auto', () => {
 
   test('when a probe brings heartbeats on time for three periods > the stream is taken back', () => {
     const run = connectionOf('auto').fallBack().step({ type: 'timer' }, 2_000).step({ type: 'opened' })
-    expect(run.ping(10).types()).toEqual([])
+    expect(run.ping(10).types(), 'the path is one that streams').toEqual(['report'])
     expect(run.ping(HB).types()).toEqual([])
     expect(run.ping(HB).types()).toEqual([])
     expect(run.ping(HB).types()).toEqual(['report', 'endPoll'])
@@ -90,6 +91,7 @@ describe('given the mode auto', () => {
 
   test('when a path holds heartbeats back and brings them together > it is not', () => {
     const run = connectionOf('auto').fallBack().step({ type: 'timer' }, 2_000).step({ type: 'opened' })
+    run.ping(2 * HB)
     for (let count = 0; count < 20; count += 1) {
       expect(run.ping(2 * HB).types()).toEqual([])
       expect(run.ping(0).types()).toEqual([])
@@ -100,7 +102,7 @@ describe('given the mode auto', () => {
     const run = connectionOf('auto').fallBack().step({ type: 'timer' }, 2_000).step({ type: 'opened' })
     expect(run.types()).toEqual(['report', 'sync'])
     run.step({ type: 'frame', frame: { type: 'sync', reason: 'wake' } }, 10)
-    expect(run.types()).toEqual(['sync'])
+    expect(run.types()).toEqual(['report', 'sync'])
   })
 
   test('when a stream was taken back and is lost at once > wake is asked again at once', () => {
@@ -114,8 +116,25 @@ describe('given the mode auto', () => {
   test('when a stream has been good for long > what was before is forgotten', () => {
     const run = connectionOf('auto').step({ type: 'started' })
     for (let count = 0; count < 3; count += 1) run.fail('http_503').step({ type: 'timer' }, 60_000)
-    run.step({ type: 'opened' }).ping(HB).ping(HB).ping(HB).ping(HB)
+    run.step({ type: 'opened' }).ping(HB).ping(HB).ping(HB)
+    run.ping(limits.STREAM_TRUSTED_MS)
     expect(run.lose('connection_lost', 10).types()).toEqual(['report', 'setTimer'])
+    expect(run.state().relapseCount).toBe(0)
+  })
+
+  test('when streams that were taken back fail soon > each must prove itself for longer, up to a bound', () => {
+    const run = connectionOf('auto').fallBack()
+    const needed = Array.from({ length: 7 }, () => {
+      run.step({ type: 'timer' }, 300_000).step({ type: 'opened' })
+      let count = 0
+      while (run.state().poll.name !== 'off') {
+        run.ping(HB)
+        count += 1
+      }
+      expect(run.lose('connection_lost', 60_000).types(), 'wake stands in at once').toContain('ask')
+      return count
+    })
+    expect(needed).toEqual([3, 6, 12, 24, 48, 48, 48])
   })
 
   test('when the hub answers wake after it did not > the stream is tried soon, not a probe later', () => {

@@ -102,6 +102,19 @@ export function unusableReply(
   return new HttpError(status, code, `${request.name} was answered ${status}, but ${fault}`)
 }
 
+/** A reply that is a success but no event stream: a web page, which says that something else answers, or anything else. */
+export function notAnEventStream(request: FailedRequest, contentType: string): HttpError {
+  const came = contentType === '' ? 'has no content type' : `is ${shown(contentType)}`
+  const fault = `what came ${came} and not text/event-stream. Something between, such as a login page, may answer in the hub's place.`
+  const code = isWebPage(contentType) ? 'not_a_hub' : 'not_an_event_stream'
+  return unusableReply(request, 200, code, fault)
+}
+
+/** Whether a reply is a web page. */
+export function isWebPage(contentType: string): boolean {
+  return /^\s*(?:text\/html|application\/xhtml\+xml)\b/i.test(contentType)
+}
+
 /** Why too many headers came, or undefined: names cost more memory than the bytes that are bounded already. */
 export function headerExcess(request: FailedRequest, headers: ReplyHeaders): DownlinkError | undefined {
   let count = 0

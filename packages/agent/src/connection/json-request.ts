@@ -14,6 +14,7 @@ import {
   headerExcess,
   headerOf,
   interimCounter,
+  isWebPage,
   redirectRefusal,
   refusal,
   unusableReply,
@@ -136,5 +137,5 @@ function notAHub(request: PreparedRequest, { statusCode, headers }: Reply): Down
 }
 
 function isHtml(headers: ReplyHeaders): boolean {
-  return /^text\/html\b/i.test((headerOf(headers, 'content-type') ?? '').trim())
+  return isWebPage(headerOf(headers, 'content-type') ?? '')
 }

@@ -3,7 +3,8 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { StreamEnd } from './event-stream.ts'
 import type { ConnectionEvent, ConnectionState, DownlinkMode } from './connection-state.ts'
-import { connectionStep, initialConnection } from './machine.ts'
+import { initialConnection } from './connection-state.ts'
+import { connectionStep } from './machine.ts'
 import { pollHealth } from './poll-machine.ts'
 
 const ms = fc.oneof(fc.nat(3_000), fc.nat(1_000_000), fc.constant(Number.MAX_SAFE_INTEGER))

@@ -1,7 +1,8 @@
 import { DownlinkError, limits, type DownlinkEvent } from '@downlink/protocol'
 import { describe, expect, test } from 'vitest'
 import type { ConnectionAction, ConnectionEvent, ConnectionState } from './connection-state.ts'
-import { connectionStep, initialConnection } from './machine.ts'
+import { initialConnection } from './connection-state.ts'
+import { connectionStep } from './machine.ts'
 
 const FAILURE = { code: 'connect_failed', message: 'refused', retry: 'backoff' } as const
 const BLOCKED = { code: 'agent_revoked', message: 'revoked', retry: 'never' } as const

@@ -1,20 +1,22 @@
 /** Decides when an agent dials its hub, waits, falls back and fetches: a function of state, event, time and chance. */
-import { limits, type DownlinkEvent } from '@downlink/protocol'
-import { blockedDelayMs, BACKOFF_LIMITS, probeDelayMs, reconnectDelayMs } from './backoff.ts'
-import type {
-  ConnectionAction,
-  ConnectionContext,
-  ConnectionEvent,
-  ConnectionFailure,
-  ConnectionMemory,
-  ConnectionState,
-  ConnectionStatus,
-  ConnectionStep,
-  DownlinkMode,
+import { advertisedWindowMs, limits } from '@downlink/protocol'
+import { probeDelayMs } from './backoff.ts'
+import {
+  memoryOf,
+  type ConnectionAction,
+  type ConnectionContext,
+  type ConnectionEvent,
+  type ConnectionMemory,
+  type ConnectionMove,
+  type ConnectionState,
+  type ConnectionStep,
+  type OpenState,
 } from './connection-state.ts'
-import type { StreamEnd } from './event-stream.ts'
+import { pathEnded, pathFailed, pathFrame, pathOpened, pathPolled } from './path-machine.ts'
 import { pollHealth, pollStep } from './poll-machine.ts'
 import type { PollEvent } from './poll-state.ts'
+import { judgeTrust } from './probation-machine.ts'
+import { afterEnd, afterFailure } from './reconnect-machine.ts'
 
 /*
  *              started, timer                 opened
@@ -24,32 +26,10 @@ import type { PollEvent } from './poll-state.ts'
  *   │     └──────────────────────────────────────────────────┘    │
  *   └────────────────────────────▶ stopped ◀──────────────────────┘
  *
- * Beside it, in the mode `auto`, `wake` is asked from the third failure in a row, or the first silence, until a stream
- * has brought frames on time for `PROBE_HEARTBEATS` periods; meanwhile the stream is dialled at the pace of a probe.
+ * How long it waits is decided by `reconnect-machine`. Beside it, in the mode `auto`, `wake` is asked by `poll-machine`
+ * from the third failure in a row, the first silence, or heartbeats that come late, until `probation-machine` trusts a
+ * stream again; meanwhile the stream is dialled at the pace of a probe. `path-machine` names what is seen of the path.
  */
-
-/** What a step comes to before it is reported. */
-interface Move extends ConnectionStep {
-  readonly detail?: Pick<ConnectionStatus, 'retryInMs' | 'failure'>
-}
-
-type OpenState = Extract<ConnectionState, { name: 'open' }>
-
-/** Before `started`: waiting without a timer. */
-export function initialConnection(mode: DownlinkMode): ConnectionState {
-  return {
-    name: 'waiting',
-    mode,
-    failureCount: 0,
-    reachedCount: 0,
-    probeCount: 0,
-    retryMs: 0,
-    dialledMs: 0,
-    notBeforeMs: 0,
-    dueMs: 0,
-    poll: { name: 'off' },
-  }
-}
 
 /** One step. An event that means nothing in `state` changes nothing. */
 export function connectionStep(
@@ -59,12 +39,17 @@ export function connectionStep(
 ): ConnectionStep {
   const { state: next, actions, detail } = decide(state, event, context)
   const poll = pollHealth(next.poll)
-  if (next.name === state.name && poll === pollHealth(state.poll)) return { state: next, actions }
-  const status = { name: next.name, poll, failureCount: next.failureCount, ...detail }
+  const { report } = next.path
+  const isNews =
+    next.name !== state.name ||
+    poll !== pollHealth(state.poll) ||
+    report.verdict !== state.path.report.verdict
+  if (!isNews) return { state: next, actions }
+  const status = { name: next.name, poll, path: report, failureCount: next.failureCount, ...detail }
   return { state: next, actions: [{ type: 'report', status }, ...actions] }
 }
 
-function decide(state: ConnectionState, event: ConnectionEvent, context: ConnectionContext): Move {
+function decide(state: ConnectionState, event: ConnectionEvent, context: ConnectionContext): ConnectionMove {
   if (state.name === 'stopped') return stay(state)
   switch (event.type) {
     case 'started':
@@ -76,18 +61,22 @@ function decide(state: ConnectionState, event: ConnectionEvent, context: Connect
     case 'opened':
       return state.name === 'connecting' ? open(state, context) : stay(state)
     case 'frame':
-      return state.name === 'open'
-        ? receive(state, event.frame, event.heartbeatMs ?? limits.HEARTBEAT_MS_DEFAULT, context)
-        : stay(state)
-    case 'failed':
-      return state.name === 'connecting'
-        ? fail(state, event.failure, event.retryAfterMs ?? 0, context)
-        : stay(state)
-    case 'ended':
-      return state.name === 'open' ? end(state, event.end, event.retryMs, context) : stay(state)
+      return state.name === 'open' ? receive(state, event, context) : stay(state)
+    case 'failed': {
+      if (state.name !== 'connecting') return stay(state)
+      const path = pathFailed(state.path, event.failure.code)
+      return afterFailure({ ...memoryOf(state), path }, event.failure, event.retryAfterMs ?? 0, context)
+    }
+    case 'ended': {
+      if (state.name !== 'open') return stay(state)
+      const path = pathEnded(state.path, event.end, context.nowMs)
+      return afterEnd({ ...state, path }, event.end, event.retryMs, context)
+    }
+    case 'resumed':
+      return resume(state, context)
     case 'stop': {
       const { state: poll, actions } = pollStep(state.poll, { type: 'pollStopped' }, context)
-      return { state: { ...memory(state), poll, name: 'stopped' }, actions }
+      return { state: { ...memoryOf(state), poll, name: 'stopped' }, actions }
     }
     case 'pollStarted':
     case 'pollStopped':
@@ -98,19 +87,22 @@ function decide(state: ConnectionState, event: ConnectionEvent, context: Connect
   }
 }
 
-function dial(state: ConnectionState, { nowMs }: ConnectionContext): Move {
+function dial(state: ConnectionState, { nowMs }: ConnectionContext): ConnectionMove {
   if (state.name !== 'waiting') return stay(state)
   return {
-    state: { ...memory(state), dialledMs: nowMs, name: 'connecting' },
+    state: { ...memoryOf(state), dialledMs: nowMs, name: 'connecting' },
     actions: [{ type: 'dial' }],
   }
 }
 
-function open(state: ConnectionMemory, { nowMs }: ConnectionContext): Move {
+function open(state: ConnectionMemory, { nowMs }: ConnectionContext): ConnectionMove {
   return {
     state: {
-      ...memory(state),
+      ...memoryOf(state),
       name: 'open',
+      path: pathOpened(state.path, nowMs),
+      spreadUntilMs: 0,
+      graceUntilMs: 0,
       openedMs: nowMs,
       eventSeen: false,
       frameSeen: false,
@@ -124,177 +116,54 @@ function open(state: ConnectionMemory, { nowMs }: ConnectionContext): Move {
 
 function receive(
   state: OpenState,
-  frame: DownlinkEvent,
-  heartbeatMs: number,
+  { frame, heartbeatMs = limits.HEARTBEAT_MS_DEFAULT, lagMs }: Extract<ConnectionEvent, { type: 'frame' }>,
   context: ConnectionContext,
-): Move {
-  const { state: timed, actions } = timeFrame(state, heartbeatMs, context)
+): ConnectionMove {
+  const path = pathFrame(state.path, frame, { heartbeatMs, lagMs, nowMs: context.nowMs })
+  const { state: judged, actions } = judgeTrust({ ...state, path }, heartbeatMs, context)
   switch (frame.type) {
-    case 'ping':
-      return { state: timed, actions }
+    case 'ping': {
+      const windowMs = advertisedWindowMs(frame.comment)
+      return { state: windowMs === undefined ? judged : { ...judged, windowMs }, actions }
+    }
     case 'command':
     case 'unknown':
-      return { state: timed.eventSeen ? timed : { ...timed, eventSeen: true }, actions }
+      return { state: judged.eventSeen ? judged : { ...judged, eventSeen: true }, actions }
     case 'drain':
-      return { state: { ...timed, eventSeen: true, drainMs: frame.reconnectAfterMs }, actions }
+      return { state: { ...judged, eventSeen: true, drainMs: frame.reconnectAfterMs }, actions }
     case 'sync': {
       const reason = frame.reason === '' ? 'sync event' : frame.reason
-      return { state: { ...timed, eventSeen: true }, actions: [...actions, { type: 'sync', reason }] }
+      const spread = frame.withinMs === undefined ? {} : { delayMs: context.random * frame.withinMs }
+      const sync: ConnectionAction = { type: 'sync', reason, ...spread }
+      return { state: { ...judged, eventSeen: true }, actions: [...actions, sync] }
     }
   }
 }
 
-/** A late frame says that something holds the stream back: the proof that it needs beside `wake` begins again. */
-function timeFrame(
-  state: OpenState,
-  heartbeatMs: number,
-  context: ConnectionContext,
-): { readonly state: OpenState; readonly actions: readonly ConnectionAction[] } {
-  if (state.poll.name === 'off') {
-    return { state: state.frameSeen ? state : { ...state, frameSeen: true }, actions: [] }
+/** Connections from before are probably dead, and what was pushed meanwhile is known only to a sync. */
+function resume(state: ConnectionState, context: ConnectionContext): ConnectionMove {
+  const ended = pollStep(state.poll, { type: 'pollStopped' }, context)
+  const asked = state.poll.name === 'off' ? ended : pollStep(ended.state, { type: 'pollStarted' }, context)
+  const sync: ConnectionAction = { type: 'sync', reason: 'resumed' }
+  const actions = [sync, ...ended.actions, ...(asked === ended ? [] : asked.actions)]
+  const next = { ...state, poll: asked.state }
+  if (next.name !== 'waiting' || next.mode === 'poll') {
+    const hasTry = next.name === 'open' || next.name === 'connecting'
+    return { state: next, actions: hasTry ? [...actions, { type: 'hangUp' }] : actions }
   }
-  const { nowMs } = context
-  const isLate = nowMs - state.frameMs > limits.LATE_HEARTBEATS * heartbeatMs
-  const onTimeSinceMs = isLate ? nowMs : state.onTimeSinceMs
-  const timed = { ...state, frameSeen: true, frameMs: nowMs, onTimeSinceMs }
-  if (nowMs - onTimeSinceMs < limits.PROBE_HEARTBEATS * heartbeatMs) return { state: timed, actions: [] }
-  const { state: poll, actions } = pollStep(state.poll, { type: 'pollStopped' }, context)
-  return { state: { ...timed, poll }, actions }
-}
-
-function end(
-  state: OpenState,
-  streamEnd: StreamEnd,
-  retryMs: number | undefined,
-  context: ConnectionContext,
-): Move {
-  const goodMs = context.nowMs - state.openedMs
-  const isProven = goodMs >= limits.STREAM_PROVEN_MS
-  const remembered: ConnectionMemory = {
-    ...memory(state),
-    ...(isProven ? { failureCount: 0, reachedCount: 0, probeCount: 0 } : {}),
-    retryMs: retryMs ?? state.retryMs,
-  }
-  const isEarly = goodMs < limits.STREAM_EARLY_END_MS
-  switch (streamEnd.reason) {
-    case 'lost':
-    case 'silent':
-    case 'limit':
-    case 'revoked': {
-      const { code, message, retry } = streamEnd.error
-      return fail(remembered, { code, message, retry }, 0, context, state.frameSeen)
-    }
-    case 'ended':
-      if (isEarly && !state.eventSeen) return fail(remembered, ENDED_EARLY, 0, context)
-      // Whatever ends streams before they have proved themselves is probed, not hammered.
-      return state.poll.name === 'off'
-        ? comeBack(remembered, 0, isEarly, context)
-        : probe(remembered, context)
-    case 'drained':
-      return comeBack(remembered, state.drainMs ?? 0, isEarly, context)
-    case 'closed':
-    case 'aborted':
-      return comeBack(remembered, 0, isEarly, context)
-  }
-}
-
-const ENDED_EARLY: ConnectionFailure = {
-  code: 'stream_ended_early',
-  message: `The stream ended within ${limits.STREAM_EARLY_END_MS} ms and without an event. Something between may not let streams through.`,
-  retry: 'backoff',
-}
-
-/** Where nobody is reached, `wake` reaches nobody either, and would only make the way back to a stream longer. */
-const UNREACHED_CODES: ReadonlySet<string> = new Set([
-  'dns_failed',
-  'connect_timeout',
-  'connect_failed',
-  'proxy_failed',
-  'tls_failed',
-])
-
-/**
- * @param hasStreamed - frames had come: the path did let streams through, so the next try need not wait as a probe.
- */
-function fail(
-  state: ConnectionMemory,
-  failure: ConnectionFailure,
-  retryAfterMs: number,
-  context: ConnectionContext,
-  hasStreamed = false,
-): Move {
-  const { nowMs, random, backoff = BACKOFF_LIMITS } = context
-  const floorMs = Math.min(limits.RETRY_MS_MAX, Math.max(state.retryMs, retryAfterMs))
-  const backoffMs =
-    failure.retry === 'never'
-      ? blockedDelayMs(backoff, floorMs, random)
-      : reconnectDelayMs(state.failureCount, backoff, floorMs, random)
-  const failed: ConnectionMemory = {
-    ...memory(state),
-    failureCount: state.failureCount + 1,
-    reachedCount: state.reachedCount + (UNREACHED_CODES.has(failure.code) ? 0 : 1),
-    notBeforeMs: nowMs + (failure.retry === 'never' ? backoffMs : floorMs),
-  }
-  // A silent path has cost its deadline already; nobody should wait for two more of them.
-  const isSilent = failure.code === 'stream_silent'
-  const fallsBack =
-    state.mode === 'auto' &&
-    state.poll.name === 'off' &&
-    (isSilent || failed.reachedCount >= limits.STREAM_FAILURES_MAX)
-  if (!fallsBack && state.poll.name === 'off') return wait(failed, backoffMs, context, failure)
-  const { state: poll, actions } = pollStep(state.poll, { type: 'pollStarted' }, context)
-  const polling = { ...failed, poll }
-  const move =
-    isSilent && hasStreamed
-      ? wait(polling, backoffMs, context, failure)
-      : probe(polling, context, backoffMs, failure)
-  return { ...move, actions: [...move.actions, ...actions] }
-}
-
-/**
- * A planned end is healthy: back within a small jitter, or at the slot that the server gave.
- * `retry:` does not hold here: it spreads a fleet that lost its hub, and would only make a planned gap longer.
- */
-function comeBack(
-  state: ConnectionMemory,
-  slotMs: number,
-  isEarly: boolean,
-  context: ConnectionContext,
-): Move {
-  const { random, backoff = BACKOFF_LIMITS } = context
-  // A server that plans the end of every stream as it opens must not be dialled in a tight loop.
-  const restMs = isEarly ? backoff.delayMsMin : 0
-  return wait(state, Math.min(limits.RETRY_MS_MAX, slotMs) + restMs + random * backoff.delayMsMin, context)
-}
-
-/** Waits as long as a probe does, but not less than `delayMsMin`. */
-function probe(
-  state: ConnectionMemory,
-  context: ConnectionContext,
-  delayMsMin = 0,
-  failure?: ConnectionFailure,
-): Move {
-  const delayMs = Math.max(delayMsMin, probeDelayMs(state.probeCount, context.random))
-  return wait({ ...memory(state), probeCount: state.probeCount + 1 }, delayMs, context, failure)
-}
-
-function wait(
-  state: ConnectionMemory,
-  delayMs: number,
-  { nowMs }: ConnectionContext,
-  failure?: ConnectionFailure,
-): Move {
+  // Machines may have been resumed together.
+  const delayMs = context.random * limits.RECONNECT_WINDOW_MS_MIN
+  if (context.nowMs + delayMs >= next.dueMs) return { state: next, actions }
   return {
-    state: { ...memory(state), name: 'waiting', dueMs: nowMs + delayMs },
-    actions: [{ type: 'setTimer', delayMs }],
-    detail: { retryInMs: delayMs, ...(failure === undefined ? {} : { failure }) },
+    state: { ...next, dueMs: context.nowMs + delayMs },
+    actions: [...actions, { type: 'setTimer', delayMs }],
   }
 }
 
 /** A step of long-polling. When it shows that the hub is back, a stream is tried sooner, but never in a tight loop. */
-function advancePoll(state: ConnectionState, event: PollEvent, context: ConnectionContext): Move {
+function advancePoll(state: ConnectionState, event: PollEvent, context: ConnectionContext): ConnectionMove {
   const step = pollStep(state.poll, event, context)
-  const next = { ...state, poll: step.state }
+  const next = { ...state, poll: step.state, path: pathOfPoll(state, event) }
   const detail = event.type === 'pollFailed' ? { failure: event.failure } : {}
   const hadFailed = state.poll.name !== 'off' && state.poll.failureCount > 0
   const wasAway = hadFailed && pollHealth(step.state) === 'working'
@@ -312,11 +181,12 @@ function advancePoll(state: ConnectionState, event: PollEvent, context: Connecti
   return { state: { ...next, dueMs, probeCount: 0 }, actions, detail }
 }
 
-function stay(state: ConnectionState): Move {
-  return { state, actions: [] }
+function pathOfPoll({ poll, path }: ConnectionState, event: PollEvent): ConnectionState['path'] {
+  if (poll.name !== 'asking') return path
+  if (event.type === 'pollAnswered') return pathPolled(path, undefined)
+  return event.type === 'pollFailed' ? pathPolled(path, event.failure.code) : path
 }
 
-function memory(state: ConnectionMemory): ConnectionMemory {
-  const { mode, failureCount, reachedCount, probeCount, retryMs, dialledMs, notBeforeMs, poll } = state
-  return { mode, failureCount, reachedCount, probeCount, retryMs, dialledMs, notBeforeMs, poll }
+function stay(state: ConnectionState): ConnectionMove {
+  return { state, actions: [] }
 }

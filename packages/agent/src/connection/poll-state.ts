@@ -42,7 +42,7 @@ export type PollAction =
   | { readonly type: 'ask' }
   | { readonly type: 'setPollTimer'; readonly delayMs: number }
   | { readonly type: 'endPoll' }
-  /** Come and fetch. */
-  | { readonly type: 'sync'; readonly reason: string }
+  /** Come and fetch, after `delayMs` if the server wants many to spread. */
+  | { readonly type: 'sync'; readonly reason: string; readonly delayMs?: number }
   /** The hub answers again after it did not: what waits for it need not wait longer. */
   | { readonly type: 'hubIsBack' }

@@ -2,22 +2,25 @@
 import {
   DownlinkError,
   HttpError,
+  parseHeartbeat,
   type Clock,
   type DownlinkEvent,
   type Random,
   type Timer,
 } from '@downlink/protocol'
 import type { AgentClient } from '../client.ts'
-import type {
-  ConnectionAction,
-  ConnectionEvent,
-  ConnectionFailure,
-  ConnectionState,
-  ConnectionStatus,
-  DownlinkMode,
+import {
+  initialConnection,
+  type ConnectionAction,
+  type ConnectionEvent,
+  type ConnectionFailure,
+  type ConnectionState,
+  type ConnectionStatus,
+  type DownlinkMode,
 } from './connection-state.ts'
 import { openEventStream, type EventStream } from './event-stream.ts'
-import { connectionStep, initialConnection } from './machine.ts'
+import { connectionStep } from './machine.ts'
+import { STOOD_STILL } from './reconnect-machine.ts'
 
 /** What the downlink needs, and whom it tells. */
 export interface DownlinkOptions {
@@ -32,13 +35,20 @@ export interface DownlinkOptions {
    * while it waits the socket is not read beyond `STREAM_EVENTS_WAITING_MAX` events.
    */
   readonly onEvent: (event: DownlinkEvent) => void | Promise<void>
-  /** Come and fetch: a stream opened, or the hub said so. Called often; coalesce. */
-  readonly onSyncWanted: (reason: string) => void
+  /** Come and fetch, after `delayMs`: a stream opened, or the hub said so. Called often; coalesce. */
+  readonly onSyncWanted: (reason: string, delayMs: number) => void
   readonly onStatus: (status: ConnectionStatus) => void
   /** A stream is open: its `lastHeartbeat` is for the echo of the next sync (R-51). */
   readonly onStream?: (stream: EventStream) => void
   /** The hub answers `wake` after it did not: whatever waits because the hub was away need not wait longer. */
   readonly onHubIsBack?: () => void
+  /**
+   * Tells, until disposed of, that this process, or its machine, stood still for longer than a connection may be silent:
+   * what is open is probably dead, so that the downlink dials anew and asks for a sync. @defaultValue nothing tells
+   */
+  readonly watchGaps?: (onGap: () => void) => Disposable
+  /** How far the hub's wall clock is ahead of our monotonic one, ms, if that is known: it tells how late heartbeats come. */
+  readonly hubOffsetMs?: () => number | undefined
   /** @internal */
   readonly livenessMsMin?: number
 }
@@ -57,6 +67,8 @@ class Downlink {
   private state: ConnectionState
   private timer: Timer | undefined
   private pollTimer: Timer | undefined
+  /** Gives up the try or the stream under way. */
+  private attempt = new AbortController()
   /** Ends the `wake` under way. */
   private question = new AbortController()
   /** Aborts when the downlink ends, whatever ends it. */
@@ -73,11 +85,13 @@ class Downlink {
   async run(): Promise<void> {
     const { signal } = this.options
     const stop = (): void => this.happen({ type: 'stop' })
+    const gaps = this.options.watchGaps?.(() => this.happen({ type: 'resumed' }))
     signal.addEventListener('abort', stop, { once: true })
     this.happen({ type: signal.aborted ? 'stop' : 'started' })
     try {
       await this.stopped.promise
     } finally {
+      gaps?.[Symbol.dispose]()
       signal.removeEventListener('abort', stop)
       while (this.activities.size > 0) await Promise.all(this.activities)
     }
@@ -106,7 +120,14 @@ class Downlink {
     const { clock } = this.options
     switch (action.type) {
       case 'dial':
-        return this.begin(this.follow())
+        this.attempt = new AbortController()
+        return this.begin(this.follow(AbortSignal.any([this.attempt.signal, this.over.signal])))
+      case 'hangUp':
+        return this.attempt.abort(
+          new DownlinkError(STOOD_STILL, 'This process stood still; the hub is dialled anew.', {
+            retry: 'backoff',
+          }),
+        )
       case 'setTimer':
         this.timer?.cancel()
         this.timer = clock.setTimer(action.delayMs, () => this.happen({ type: 'timer' }))
@@ -122,7 +143,7 @@ class Downlink {
         this.pollTimer?.cancel()
         return this.question.abort()
       case 'sync':
-        return this.options.onSyncWanted(action.reason)
+        return this.options.onSyncWanted(action.reason, action.delayMs ?? 0)
       case 'hubIsBack':
         return this.options.onHubIsBack?.()
       case 'report':
@@ -164,9 +185,8 @@ class Downlink {
   }
 
   /** Opens a stream and follows it to its end. */
-  private async follow(): Promise<void> {
+  private async follow(signal: AbortSignal): Promise<void> {
     const { client, livenessMsMin } = this.options
-    const { signal } = this.over
     let stream: EventStream
     try {
       stream = await openEventStream(client, {
@@ -174,7 +194,7 @@ class Downlink {
         ...(livenessMsMin === undefined ? {} : { livenessMsMin }),
       })
     } catch (error) {
-      if (signal.aborted) return
+      if (this.over.signal.aborted) return
       return this.happen({ type: 'failed', ...failureOf(error) })
     }
     try {
@@ -182,7 +202,7 @@ class Downlink {
       this.happen({ type: 'opened' })
       for await (const frame of stream) {
         if (signal.aborted) break
-        this.happen({ type: 'frame', frame, heartbeatMs: stream.heartbeatMs })
+        this.happen(this.frameOf(stream, frame))
         await this.options.onEvent(frame)
       }
     } finally {
@@ -190,6 +210,18 @@ class Downlink {
     }
     const end = await stream.closed
     this.happen({ type: 'ended', end, ...(stream.retryMs === undefined ? {} : { retryMs: stream.retryMs }) })
+  }
+
+  private frameOf({ heartbeatMs, lastHeartbeat }: EventStream, frame: DownlinkEvent): ConnectionEvent {
+    const offsetMs = frame.type === 'ping' ? this.options.hubOffsetMs?.() : undefined
+    const heartbeat = frame.type === 'ping' ? parseHeartbeat(frame.comment) : undefined
+    if (offsetMs === undefined || heartbeat === undefined) return { type: 'frame', frame, heartbeatMs }
+    // When it was read, unless another one has been read since.
+    const readMs =
+      lastHeartbeat?.counter === heartbeat.counter
+        ? lastHeartbeat.receivedMs
+        : this.options.clock.monotonicMs()
+    return { type: 'frame', frame, heartbeatMs, lagMs: readMs + offsetMs - heartbeat.hubMs }
   }
 }
 

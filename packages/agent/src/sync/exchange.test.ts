@@ -1,5 +1,5 @@
 /** What a sync carries, and the order in which its reply is taken in. */
-import { limits, type SyncReply } from '@downlink/protocol'
+import { limits, type PathReport, type SyncReply } from '@downlink/protocol'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { createWorkbench, issued, job, turn, type Workbench } from '../../test/fakes.ts'
 import { ControlLoop } from '../controls/control-loop.ts'
@@ -12,7 +12,9 @@ let controls: ControlLoop
 let exchange: SyncExchange
 let wanted: string[]
 
+let path: PathReport
 beforeEach(() => {
+  path = { verdict: 'unknown' }
   bench = createWorkbench()
   wanted = []
   const journal = { ledger: bench.ledger, append: bench.append }
@@ -34,6 +36,7 @@ beforeEach(() => {
     runtime: bench.runtime,
     controls,
     lastHeartbeat: () => ({ counter: 3, hubMs: 9, receivedMs: bench.clock.monotonicMs() - 40 }),
+    path: () => path,
     onSyncWanted,
     onUpgrade: () => undefined,
     onKeyOutdated: () => undefined,
@@ -114,6 +117,30 @@ describe('given a request', () => {
       journalId: bench.ledger.journalId,
       heartbeat: { counter: 3, hubMs: 9, agoMs: 40 },
     })
+  })
+
+  test('when something is known of the path > it says so', () => {
+    expect(exchange.prepare()).not.toHaveProperty('path')
+    path = { verdict: 'cut-idle', idleMs: 12_000 }
+    expect(exchange.prepare()).toMatchObject({ path })
+  })
+
+  test('when replies tell the hub’s clock > the least that it can be ahead is known, until it is set back', async () => {
+    const hubAheadMs = 1_000_000
+    const exchanged = async (wayMs: number, aheadMs = hubAheadMs): Promise<number | undefined> => {
+      exchange.prepare()
+      bench.clock.advance(wayMs)
+      const hubMs = bench.clock.monotonicMs() + aheadMs
+      bench.clock.advance(wayMs)
+      await exchange.takeIn({ controls: [], newTasks: [], watching: false, acked: [], hubMs })
+      return exchange.hubClock.offsetMs
+    }
+    expect(exchange.hubClock.offsetMs).toBeUndefined()
+    expect(await exchanged(300)).toBe(hubAheadMs - 300)
+    expect(await exchanged(20)).toBe(hubAheadMs - 20)
+    expect(await exchanged(500), 'a slow reply knows less').toBe(hubAheadMs - 20)
+    expect(await exchanged(20, hubAheadMs + 60_000), 'our clock stood in suspend').toBe(hubAheadMs + 59_980)
+    expect(await exchanged(20, hubAheadMs), 'it was set back').toBe(hubAheadMs - 20)
   })
 
   test('when there is more to say than a body may hold > it fits, and the rest follows at once', async () => {

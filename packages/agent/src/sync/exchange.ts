@@ -1,11 +1,12 @@
 /** What goes up in a sync and what its reply sets in motion. */
-import { limits, type Clock, type SyncReply, type SyncRequest } from '@downlink/protocol'
+import { limits, type Clock, type PathReport, type SyncReply, type SyncRequest } from '@downlink/protocol'
 import { arch, platform } from 'node:os'
 import type { ReceivedHeartbeat } from '../connection/incoming-events.ts'
 import type { ControlLoop } from '../controls/control-loop.ts'
 import type { Journal } from '../controls/journal.ts'
 import type { LedgerReport } from '../controls/ledger.ts'
 import type { TaskRuntime } from '../tasks/runtime.ts'
+import { HubClock } from './hub-clock.ts'
 
 /** What a sync speaks of. */
 export interface SyncExchangeOptions {
@@ -21,16 +22,29 @@ export interface SyncExchangeOptions {
   readonly controls: ControlLoop
   /** The last heartbeat of the open stream. */
   readonly lastHeartbeat: () => ReceivedHeartbeat | undefined
+  /** What is seen of the path to the hub (R-17). */
+  readonly path: () => PathReport
   readonly onSyncWanted: (reason: string) => void
   readonly onUpgrade: (version: string) => void
   /** The hub wants another key in use (R-67). */
   readonly onKeyOutdated: () => void
 }
 
+/** What a reply is an answer to. */
+interface SentReport {
+  readonly report: LedgerReport
+  readonly counter: number
+  /** It did not hold all outcomes. */
+  readonly isCut: boolean
+  readonly sentMs: number
+}
+
 /** Prepares requests and takes in their replies, one at a time and in turn. */
 export class SyncExchange {
   readonly #options: SyncExchangeOptions
-  #sent: { readonly report: LedgerReport; readonly counter: number; readonly isCut: boolean } | undefined
+  /** The hub's clock by its replies, so that its heartbeats can be told from late ones. */
+  readonly hubClock: HubClock = new HubClock()
+  #sent: SentReport | undefined
   #isStopping = false
 
   constructor(options: SyncExchangeOptions) {
@@ -47,8 +61,9 @@ export class SyncExchange {
     const { agentId, about, clock, controls, journal, runtime } = this.#options
     const report = withinBytes(journal.ledger.report())
     const isCut = journal.ledger.state.outcomes.size > report.outcomes.length
-    this.#sent = { report, counter: controls.syncStarted(), isCut }
+    this.#sent = { report, counter: controls.syncStarted(), isCut, sentMs: clock.monotonicMs() }
     const heartbeat = this.#options.lastHeartbeat()
+    const path = this.#options.path()
     const bytesLeft = limits.AGENT_BODY_BYTES_MAX - limits.SYNC_ENVELOPE_BYTES - jsonBytes(report)
     return {
       agentId,
@@ -67,6 +82,7 @@ export class SyncExchange {
               agoMs: Math.max(0, Math.round(clock.monotonicMs() - heartbeat.receivedMs)),
             },
           }),
+      ...(path.verdict === 'unknown' ? {} : { path }),
     }
   }
 
@@ -75,10 +91,11 @@ export class SyncExchange {
    * @throws DownlinkError `journal_unavailable`; whatever was not taken in comes again with a later sync.
    */
   async takeIn(reply: SyncReply): Promise<void> {
-    const { controls, journal, runtime } = this.#options
+    const { clock, controls, journal, runtime } = this.#options
     const sent = this.#sent
     if (sent === undefined) return
-    const { report, counter, isCut } = sent
+    const { report, counter, isCut, sentMs } = sent
+    if (reply.hubMs !== undefined) this.hubClock.replied(reply.hubMs, sentMs, clock.monotonicMs())
     controls.syncAnswered(counter)
     const forget = journal.ledger.acknowledge(report, reply.acked)
     if (forget !== undefined) await journal.append([forget])

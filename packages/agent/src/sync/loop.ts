@@ -37,7 +37,8 @@ const FAILURE_FLOOR_MS = 200
 /** Runs from `run` until its signal aborts. */
 export class SyncLoop {
   readonly #options: SyncLoopOptions
-  #owed = false
+  /** Since when, or until when at the latest, a sync is owed. */
+  #owedAtMs: number | undefined
   #failures = 0
   /** What the hub asked for by `Retry-After`, and that or the longer wait of the backoff. */
   #askedMs = 0
@@ -51,9 +52,13 @@ export class SyncLoop {
     this.#options = options
   }
 
-  /** Asks for a sync: at once, or right after the one under way, which may have missed what this is about (R-50). */
-  want(): void {
-    this.#owed = true
+  /**
+   * Asks for a sync: at once, or right after the one under way, which may have missed what this is about (R-50); with
+   * `delayMs` after it, unless another one comes first.
+   */
+  want(delayMs = 0): void {
+    const atMs = this.#options.clock.monotonicMs() + delayMs
+    this.#owedAtMs = Math.min(this.#owedAtMs ?? Number.POSITIVE_INFINITY, atMs)
     this.#ring?.()
   }
 
@@ -70,11 +75,11 @@ export class SyncLoop {
 
   /** Syncs until `signal` aborts, then resolves; never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    this.#owed = true
+    this.want()
     while (!signal.aborted) {
       await this.#wait(signal)
       if (signal.aborted) return
-      this.#owed = false
+      this.#owedAtMs = undefined
       await this.#once(signal)
     }
   }
@@ -117,7 +122,7 @@ export class SyncLoop {
         (error instanceof DownlinkError && error.retry === 'never'
           ? blockedDelayMs(BACKOFF_LIMITS, floorMs, random())
           : reconnectDelayMs(this.#failures - 1, BACKOFF_LIMITS, floorMs, random()))
-      this.#owed = true
+      this.want()
       this.#options.onFailure(error)
       return false
     }
@@ -128,7 +133,8 @@ export class SyncLoop {
     const { clock, isStreaming } = this.#options
     for (;;) {
       const paceMs = isStreaming() ? this.#nextMs : this.#nextAloneMs
-      const dueMs = this.#owed ? this.#notBeforeMs : Math.max(paceMs, this.#notBeforeMs)
+      const wantedMs = Math.min(paceMs, this.#owedAtMs ?? Number.POSITIVE_INFINITY)
+      const dueMs = Math.max(wantedMs, this.#notBeforeMs)
       const leftMs = dueMs - clock.monotonicMs()
       if (leftMs <= 0 || signal.aborted) return
       await this.#sleep(leftMs, signal)

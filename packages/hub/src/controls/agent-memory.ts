@@ -1,5 +1,13 @@
 /** What this hub knows about an agent without having stored it: writes, the last sync, logs, who looks at it. */
-import { isTerminalStatus, limits, type Clock, type SyncRequest, type TaskReport } from '@downlink/protocol'
+import {
+  isTerminalStatus,
+  limits,
+  type Clock,
+  type PathReport,
+  type SyncRequest,
+  type TaskReport,
+} from '@downlink/protocol'
+import type { StreamProof } from '../delivery/stream-proof.ts'
 import type { TokenBucket } from '../http/token-bucket.ts'
 import type { WriteRecord } from './draft.ts'
 import { findControl, type Mailbox } from './mailbox.ts'
@@ -42,6 +50,9 @@ export interface AgentMemory {
   acknowledges?: boolean
   lastSeenWallMs?: number
   lastSeenMonotonicMs?: number
+  /** What its last sync showed of its stream, and of the path between. */
+  streamProof?: StreamProof
+  path?: PathReport
   /** What the agent was last told, so what may be expected of it, ms. */
   expectedSyncMs: number
   clonedAtMonotonicMs?: number

@@ -31,6 +31,8 @@ export interface SessionOptions {
 export interface Session {
   readonly agentId: string
   readonly boot?: Boot
+  /** By the monotonic clock. */
+  readonly openedMs: number
   readonly isEnded: boolean
   /** Writes the frame, or queues it. What does not fit collapses, with all that is queued, into one `sync` (R-50). */
   send(frame: Frame): void
@@ -52,6 +54,7 @@ export function createSession(options: SessionOptions): Session {
 class QueuedSession implements Session {
   readonly agentId: string
   declare readonly boot?: Boot
+  readonly openedMs: number
   readonly #options: SessionOptions
   #queue: Frame[] = []
   #queuedBytes = 0
@@ -63,6 +66,7 @@ class QueuedSession implements Session {
 
   constructor(options: SessionOptions) {
     this.agentId = options.agentId
+    this.openedMs = options.clock.monotonicMs()
     if (options.boot !== undefined) this.boot = options.boot
     this.#options = options
   }

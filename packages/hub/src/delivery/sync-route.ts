@@ -1,6 +1,12 @@
 /** POST sync: the truth about an agent, taken in and answered. */
-import { controlToJson, limits, parseSyncRequest, type Clock } from '@downlink/protocol'
-import { hasRunningTasks, isWatched, rememberReplied, type AgentMemories } from '../controls/agent-memory.ts'
+import { controlToJson, limits, parseSyncRequest, type Clock, type SyncRequest } from '@downlink/protocol'
+import {
+  hasRunningTasks,
+  isWatched,
+  rememberReplied,
+  type AgentMemories,
+  type AgentMemory,
+} from '../controls/agent-memory.ts'
 import { nextSyncMs } from '../controls/pace.ts'
 import type { ControlService } from '../controls/service.ts'
 import type { Agents } from '../enrollment/agents.ts'
@@ -9,7 +15,9 @@ import type { AgentCall, AgentRoute } from '../http/agent-api.ts'
 import { replyJson } from '../http/json-reply.ts'
 import { readJsonObject } from '../http/json-request.ts'
 import { hashTaken } from './events-route.ts'
+import type { HeartbeatTimes } from './heartbeat-times.ts'
 import type { SessionRegistry } from './session-registry.ts'
+import { evidenceOf, isStreamWorking, proofOf } from './stream-proof.ts'
 import type { WakePolls } from './wake-polls.ts'
 
 /** What the route needs of the hub. */
@@ -20,11 +28,13 @@ export interface SyncRouteOptions {
   readonly registry: SessionRegistry
   readonly polls: WakePolls
   readonly agents: Agents
+  readonly times: HeartbeatTimes
+  readonly heartbeatMs: number
 }
 
 /** The route. A change that is made meanwhile reaches the agent by its stream, or else with its next sync. */
 export function createSyncRoute(options: SyncRouteOptions): AgentRoute {
-  const { clock, service, memories, registry, polls, agents } = options
+  const { clock, service, memories, registry, polls, agents, times } = options
 
   async function handle({ agent, keyId, request, response, beganServiceMs }: AgentCall): Promise<void> {
     const { agentId } = agent
@@ -35,9 +45,10 @@ export function createSyncRoute(options: SyncRouteOptions): AgentRoute {
     memory.isNudged = false
     const answer = await service.sync(agentId, sync, beganServiceMs)
     if (answer === 'clone') throw hashTaken(agentId)
+    rememberPath(memory, sync, times, clock.monotonicMs())
     const watching = isWatched(memory, clock.monotonicMs())
     memory.expectedSyncMs = nextSyncMs({
-      isStreaming: registry.get(agentId) !== undefined,
+      isStreaming: isReachedByStream(agentId, memory),
       isWatched: watching,
       hasRunningTasks: hasRunningTasks(memory),
       isCut: answer.isCut,
@@ -48,6 +59,7 @@ export function createSyncRoute(options: SyncRouteOptions): AgentRoute {
       watching,
       acked: answer.acked,
       nextSyncMs: memory.expectedSyncMs,
+      hubMs: Math.round(clock.wallMs()),
       ...(agents.isRotationWanted(agent, keyId) ? { rotateKey: true } : {}),
     })
     if (isSent) {
@@ -59,7 +71,28 @@ export function createSyncRoute(options: SyncRouteOptions): AgentRoute {
     }
     polls.recheck(agentId)
   }
+  /** A stream whose heartbeats are not echoed may bring nothing. */
+  function isReachedByStream(agentId: string, memory: AgentMemory): boolean {
+    const session = registry.get(agentId)
+    if (session === undefined) return false
+    return isStreamWorking(evidenceOf(session, memory.streamProof, options.heartbeatMs, clock.monotonicMs()))
+  }
+
   return { method: 'POST', path: 'sync', handle }
+}
+
+/** Notes what a sync shows of the stream and of the path; what it leaves out is not known any more. */
+function rememberPath(
+  memory: AgentMemory,
+  { heartbeat, path }: SyncRequest,
+  times: HeartbeatTimes,
+  nowMs: number,
+): void {
+  delete memory.streamProof
+  delete memory.path
+  const proof = heartbeat === undefined ? undefined : proofOf(heartbeat, times.roundTripMs(heartbeat, nowMs))
+  if (proof !== undefined) memory.streamProof = proof
+  if (path !== undefined) memory.path = path
 }
 
 /** The refusal of a body that names another agent than the credential does. */

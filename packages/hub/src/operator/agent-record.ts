@@ -1,5 +1,5 @@
 /** Agents as operators see them: what is stored, joined with what this hub sees of them now. Pure. */
-import { limits, type AgentPresence, type AgentRecord } from '@downlink/protocol'
+import { limits, pathAdvice, type AgentPresence, type AgentRecord } from '@downlink/protocol'
 import type { AgentMemory } from '../controls/agent-memory.ts'
 import type { Mailbox } from '../controls/mailbox.ts'
 import type { AgentDocument } from '../enrollment/agents.ts'
@@ -12,6 +12,8 @@ const CLONE_SHOWN_MS = 150_000
 /** What of an agent's is open now. */
 export interface AgentLink {
   readonly isStreaming: boolean
+  /** What is written on the stream arrives, as far as is known. */
+  readonly isWorking: boolean
   readonly isPolling: boolean
 }
 
@@ -41,6 +43,7 @@ export function agentRecord(
       ? {}
       : { lastSeenAt: new Date(memory.lastSeenWallMs).toISOString() }),
     ...keyOf(agent),
+    ...pathOf(memory),
     openControls: mailbox?.open.length ?? 0,
     taskCount: new Set([
       ...(mailbox?.tasks ?? []).map((task) => task.taskId),
@@ -57,6 +60,14 @@ function keyOf({ keys, rotation }: AgentDocument): Pick<AgentRecord, 'keyCreated
   }
 }
 
+function pathOf(memory: AgentMemory | undefined): Pick<AgentRecord, 'roundTripMs' | 'path'> {
+  const { streamProof, path } = memory ?? {}
+  return {
+    ...(streamProof === undefined ? {} : { roundTripMs: streamProof.roundTripMs }),
+    ...(path === undefined ? {} : { path: { ...path, ...pathAdvice(path) } }),
+  }
+}
+
 /** Only what the agent sends proves it: a heartbeat that was written need not have arrived (R-51). */
 function presenceOf(memory: AgentMemory | undefined, link: AgentLink, monotonicMs: number): AgentPresence {
   if (memory?.lastSeenMonotonicMs === undefined || memory.deregistered) return 'offline'
@@ -66,6 +77,7 @@ function presenceOf(memory: AgentMemory | undefined, link: AgentLink, monotonicM
   const silentMs = monotonicMs - memory.lastSeenMonotonicMs
   // A poll that is held asks for nothing more until it is answered.
   const expectedMs = Math.max(memory.expectedSyncMs, link.isPolling ? limits.WAKE_HOLD_MS_MAX : 0)
-  if (silentMs <= expectedMs + GRACE_MS) return 'online'
+  const isReached = link.isPolling || !link.isStreaming || link.isWorking
+  if (silentMs <= expectedMs + GRACE_MS) return isReached ? 'online' : 'late'
   return silentMs <= 2 * expectedMs + GRACE_MS ? 'late' : 'offline'
 }

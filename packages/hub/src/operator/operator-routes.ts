@@ -28,6 +28,7 @@ export interface OperatorAppOptions {
   readonly registry: SessionRegistry
   readonly polls: WakePolls
   readonly feed: Feed
+  readonly heartbeatMs: number
   readonly isDraining: () => boolean
 }
 

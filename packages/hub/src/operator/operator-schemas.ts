@@ -188,6 +188,16 @@ export const agentReply: TSchema = Type.Object({
   lastSeenAt: Type.Optional(Type.String()),
   keyCreatedAt: Type.Optional(Type.String()),
   keyRotation: Type.Optional(Type.String()),
+  roundTripMs: Type.Optional(Type.Integer()),
+  path: Type.Optional(
+    Type.Object({
+      verdict: Type.String(),
+      idleMs: Type.Optional(Type.Integer()),
+      lagMs: Type.Optional(Type.Integer()),
+      sentence: Type.String(),
+      remedy: Type.Optional(Type.String()),
+    }),
+  ),
   openControls: Type.Integer(),
   taskCount: Type.Integer(),
 })

@@ -4,6 +4,7 @@ import type { AgentMemories } from '../controls/agent-memory.ts'
 import type { Mailbox } from '../controls/mailbox.ts'
 import { taskRecords } from '../controls/task-records.ts'
 import type { SessionRegistry } from '../delivery/session-registry.ts'
+import { evidenceOf, isStreamWorking } from '../delivery/stream-proof.ts'
 import type { WakePolls } from '../delivery/wake-polls.ts'
 import type { AgentDocument, Agents } from '../enrollment/agents.ts'
 import type { FeedRecords } from '../feed/feed-events.ts'
@@ -18,15 +19,24 @@ export interface RecordSources {
   readonly memories: AgentMemories
   readonly registry: SessionRegistry
   readonly polls: WakePolls
+  readonly heartbeatMs: number
 }
 
 /** The agent as operators see it. */
 export async function readAgentRecord(sources: RecordSources, agent: AgentDocument): Promise<AgentRecord> {
-  const { store, memories, registry, polls, clock } = sources
+  const { store, memories, registry, polls, clock, heartbeatMs } = sources
   const { agentId } = agent
   const mailbox = await store.read<Mailbox>('mailboxes', agentId)
-  const link = { isStreaming: registry.get(agentId) !== undefined, isPolling: polls.isHeld(agentId) }
-  return agentRecord(agent, mailbox, memories.peek(agentId), link, clock.monotonicMs())
+  const memory = memories.peek(agentId)
+  const session = registry.get(agentId)
+  const nowMs = clock.monotonicMs()
+  const link = {
+    isStreaming: session !== undefined,
+    isWorking:
+      session !== undefined && isStreamWorking(evidenceOf(session, memory?.streamProof, heartbeatMs, nowMs)),
+    isPolling: polls.isHeld(agentId),
+  }
+  return agentRecord(agent, mailbox, memory, link, nowMs)
 }
 
 /** The records of which the feed tells. */
