@@ -1,6 +1,7 @@
 /** `npm run check`: what must hold before every commit, in under a minute. */
 
 import './node-version.js'
+import { API_REMEDY, apiFaultsOf } from './api-report.ts'
 import { DOCS_REMEDY, docsFaultsOf } from './check-docs.ts'
 import { LOCK_REMEDY, lockFaultsOf } from './check-lock.ts'
 import { RANK_REMEDY, rankFaultsOf } from './check-ranks.ts'
@@ -30,6 +31,12 @@ const STATIC_STEPS: readonly Step[] = [
     run: () => runCommand('oxlint', ['--type-aware', '--max-warnings', '0']),
   },
   {
+    name: 'dead',
+    remedy:
+      'Remove what nobody uses, or its export; entries that a program starts by name stand in knip.json.',
+    run: () => runCommand('knip', ['--no-progress', '--no-config-hints']),
+  },
+  {
     name: 'format',
     remedy: 'Run npm run format.',
     run: () => runCommand('oxfmt', ['--check', '.']),
@@ -40,6 +47,7 @@ const STATIC_STEPS: readonly Step[] = [
     run: () => resultOf(sourceFaultsOf(ROOT)),
   },
   { name: 'ranks', remedy: RANK_REMEDY, run: () => resultOf(rankFaultsOf(ROOT)) },
+  { name: 'api', remedy: API_REMEDY, run: () => resultOf(apiFaultsOf(ROOT)) },
   { name: 'docs', remedy: DOCS_REMEDY, run: () => resultOf(docsFaultsOf(ROOT)) },
   { name: 'lock', remedy: LOCK_REMEDY, run: () => resultOf(lockFaultsOf(ROOT)) },
 ]

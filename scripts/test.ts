@@ -4,6 +4,7 @@ import { globSync } from 'node:fs'
 
 import './node-version.js'
 import { check } from './check.ts'
+import { checkPackages } from './check-packages.ts'
 import type { Counts } from './counts.ts'
 import { countsOfOutput, formatCounts, NO_TESTS, sumCounts } from './counts.ts'
 import { ROOT, runCommand } from './run-command.ts'
@@ -21,6 +22,8 @@ const COMMANDS: readonly (readonly string[])[] = [
 ]
 
 const results = [await check(true)]
+console.log('\n── packages, as packed')
+results.push(await checkPackages())
 const skipped = new Set(testsNeeding(await provideTools(TOOLS)))
 for (const { project, tests } of PROJECTS) results.push(await runProject(project, tests))
 for (const [script = '', ...args] of COMMANDS) results.push(await runScript(script, args))

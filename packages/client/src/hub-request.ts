@@ -2,7 +2,6 @@
 import {
   delay,
   DownlinkError,
-  HttpError,
   limits,
   parseJson,
   type Clock,
@@ -139,9 +138,4 @@ function headersOf(token: string, request: HubRequest): Record<string, string> {
     ...(request.body === undefined ? {} : { 'content-type': 'application/json' }),
     ...(request.idempotencyKey === undefined ? {} : { 'idempotency-key': request.idempotencyKey }),
   }
-}
-
-/** Whether `error` is the hub's refusal with `code`. */
-export function isRefusal(error: unknown, code: string): error is HttpError {
-  return error instanceof HttpError && error.code === code
 }
