@@ -24,6 +24,9 @@ export interface Said {
   readonly applied?: string
   readonly logged?: string
   readonly error?: string
+  /** How long looking at a file, and looking up `localhost`, took, ms: it was asked by SIGUSR1. */
+  readonly fileMs?: number
+  readonly lookupMs?: number
 }
 
 /** An agent that runs. */
@@ -31,6 +34,8 @@ export interface NetworkAgent extends JsonProcess<Said> {
   readonly status: () => Said['status']
   /** Resolves with when it first said so at or after `sinceMs`, by its wall clock, ms. */
   reaches(downlink: AgentStatus['downlink'], sinceMs?: number): Promise<number>
+  /** Resolves with when it first was on no stream at or after `sinceMs`, ms. */
+  leavesStream(sinceMs: number): Promise<number>
   /** Resolves with when it applied that control, ms. */
   applies(control: string): Promise<number>
   /** How often it was asked to apply it. */
@@ -61,6 +66,14 @@ export function startNetworkAgent(
       agent.until(
         `its downlink is ${downlink}`,
         (lines) => lines.find((said) => said.atMs >= sinceMs && said.status?.downlink === downlink)?.atMs,
+      ),
+    leavesStream: (sinceMs) =>
+      agent.until(
+        'it is on no stream',
+        (lines) =>
+          lines.find(
+            ({ atMs, status }) => atMs >= sinceMs && status !== undefined && status.downlink !== 'sse',
+          )?.atMs,
       ),
     applies: (control) => agent.until(`it applies ${control}`, () => applied(control)[0]?.atMs),
     timesApplied: (control) => applied(control).length,

@@ -26,9 +26,13 @@ export async function startNginx(folder: string, probePort: number, site: NginxS
   let version = 1
   const configure = (next: NginxSite): void =>
     writeFileSync(file, configuration(folder, probePort, version, next))
-  const isInForce = async (): Promise<boolean> =>
-    (await (await fetch(`http://127.0.0.1:${probePort}/`, { headers: { connection: 'close' } })).text()) ===
-    String(version)
+  const isInForce = (): Promise<boolean> =>
+    fetch(`http://127.0.0.1:${probePort}/`, { headers: { connection: 'close' } })
+      .then((response) => response.text())
+      .then(
+        (text) => text === String(version),
+        () => false,
+      )
   configure(site)
   const command = ['nginx', '-p', folder, '-c', file, '-e', 'stderr', '-g', 'daemon off;']
   const server = await startServerProcess(command, isInForce)
@@ -38,7 +42,7 @@ export async function startNginx(folder: string, probePort: number, site: NginxS
       version += 1
       configure(next)
       server.signal('SIGHUP')
-      while (!(await isInForce().catch(() => false))) await new Promise((resolve) => setTimeout(resolve, 20))
+      while (!(await isInForce())) await new Promise((resolve) => setTimeout(resolve, 20))
     },
     [Symbol.asyncDispose]: () => server.stop(),
   }

@@ -13,10 +13,10 @@ export interface ServerProcess extends AsyncDisposable {
   stop(name?: NodeJS.Signals): Promise<void>
 }
 
-/** Starts it; resolves once `isReady` does, which is asked again until it is. @throws if it ends before. */
+/** Starts it; resolves once it `isReady`, which is asked again and again. @throws if it ends before. */
 export async function startServerProcess(
   command: readonly string[],
-  isReady: () => Promise<boolean>,
+  isReady: (text: string) => boolean | Promise<boolean>,
 ): Promise<ServerProcess> {
   const [program = '', ...args] = command
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
@@ -41,7 +41,7 @@ export async function startServerProcess(
       await this.stop()
     },
   }
-  while (!(await isReady().catch(() => false))) {
+  while (!(await isReady(text))) {
     if (!isRunning() || child.pid === undefined) {
       await ended
       throw new Error(`${command.join(' ')} ended before it was ready. It said: ${text}`)

@@ -25,6 +25,9 @@ export const TOOLS: readonly Tool[] = [
     tests: ['packages/agent/src/connection/{tls,proxy}.fault.test.ts', 'e2e/nginx.test.ts'],
   },
   { name: 'nginx', aptPackage: 'nginx-light', tests: ['e2e/nginx.test.ts'] },
+  { name: 'ip', aptPackage: 'iproute2', tests: ['e2e/netns.test.ts'] },
+  { name: 'nft', aptPackage: 'nftables', tests: ['e2e/netns.test.ts'] },
+  { name: 'dnsmasq', aptPackage: 'dnsmasq-base', tests: ['e2e/netns.test.ts'] },
   { name: 'curl', aptPackage: 'curl', tests: ['e2e/curl.test.ts'] },
 ]
 

@@ -224,6 +224,39 @@ describe('given a hub that is slow', () => {
     await vi.waitUntil(() => sockets.size === 0)
   })
 
+  test('when one of its connections was silent > the others are not tried, as each would cost a deadline', async () => {
+    let answering = true
+    const { client, clock, asked, sockets, connections } = await hubOf((response) => {
+      if (answering) response.end('{"controls":[]}')
+    })
+    await Promise.all([client.sync(SYNC), client.sync(SYNC)])
+    expect([sockets.size, connections()]).toEqual([2, 2])
+    answering = false
+    const failure = failureOf(client.sync(SYNC))
+    await vi.waitUntil(() => asked.length === 3)
+    clock.advance(limits.REQUEST_MS_MAX)
+    expect(await failure).toMatchObject({ code: 'timed_out' })
+    answering = true
+    await client.sync(SYNC)
+    expect(connections(), 'the sync went over a connection of the dead path').toBe(3)
+    await vi.waitUntil(() => sockets.size === 1)
+  })
+
+  test('when its connections are dropped > what is under way fails at once, and the next request dials anew', async () => {
+    let answering = false
+    const { client, clock, asked, sockets, connections } = await hubOf((response) => {
+      if (answering) response.end('{"controls":[]}')
+    })
+    const failure = failureOf(client.sync(SYNC))
+    await vi.waitUntil(() => asked.length === 1)
+    client.dropConnections()
+    expect(await failure).toMatchObject({ code: 'connection_lost', retry: 'backoff' })
+    await vi.waitUntil(() => sockets.size === 0)
+    answering = true
+    await client.sync(SYNC)
+    expect([connections(), clock.pendingTimers]).toEqual([2, 0])
+  })
+
   test('when the agent deregisters > it does not wait long', async () => {
     const { client, clock } = await hubOf(() => {})
     const failure = failureOf(client.deregister({ agentId: 'a1' }))

@@ -1,5 +1,6 @@
 /** The agent's end of the agent API: small JSON requests up, and the connection of the event stream down. */
 import {
+  DownlinkError,
   field,
   limits,
   parseSyncReply,
@@ -14,7 +15,6 @@ import {
   type SyncReply,
   type SyncRequest,
 } from '@downlink/protocol'
-import { Pool } from 'undici'
 import type { AgentBoot } from './boot.ts'
 import type { AgentTls } from './connection/connector.ts'
 import { requestEvents, type EventsReply } from './connection/events-request.ts'
@@ -23,13 +23,13 @@ import { requestJson } from './connection/json-request.ts'
 import { proxyFor } from './connection/proxy.ts'
 import {
   bootHeaders,
-  connectionOptions,
   isHeaderText,
   preparePublicRequest,
   prepareRequest,
   type PreparedRequest,
   type RequestContext,
 } from './connection/request-context.ts'
+import { RequestPools } from './connection/request-pools.ts'
 import { requesterBy } from './connection/reply.ts'
 import { requesterOf, type AgentTransport } from './connection/transport.ts'
 import { MirrorList, type MirrorPool } from './mirror/mirror-pool.ts'
@@ -134,15 +134,16 @@ export interface AgentClient extends AsyncDisposable {
   deregister(request: { readonly agentId: string }, options?: RequestOptions): Promise<void>
   /** The connection that `openEventStream` reads. @internal */
   openEvents(signal: AbortSignal, deadlineMs: number): Promise<EventsReply>
-  /** Ends the connections that are kept for requests, and what is under way on them: the next request looks the name up and dials anew. */
+  /**
+   * Ends every connection, but for the event streams, as the path is dead: requests under way fail, and the next ones
+   * look the name up and dial anew. @internal
+   */
   dropConnections(): void
   /** Ends every connection, but for the event streams, and every request that is under way; may be called twice. */
   close(): Promise<void>
 }
 
 const KEY_CHARS_MAX = 4_096
-/** JSON requests at once to one mirror; more wait, within their deadline. An agent has a sync and a wake under way, and little beside them. */
-const CONNECTIONS_MAX = 4
 
 /**
  * Makes a client of one hub; dials nothing.
@@ -171,20 +172,18 @@ class HubClient implements AgentClient {
   readonly clock: Clock
   readonly mirrors: MirrorList
   private readonly context: RequestContext
-  /** By the mirror's URL, each from its first request on. */
-  private readonly pools = new Map<string, Pool>()
-  /** Ends the sockets that are still being connected, too: undici alone would let them go on. */
-  private readonly dialling = new AbortController()
+  private readonly pools: RequestPools
 
   constructor(options: AgentClientOptions, context: RequestContext) {
     this.clock = context.clock
     this.context = context
+    this.pools = new RequestPools(context)
     this.mirrors = new MirrorList({
       urls: options.hubs,
       allowPlainHttp: options.allowPlainHttp ?? false,
       clock: context.clock,
       random: options.random ?? systemRandom,
-      onReplaced: (urls) => this.retire(urls),
+      onReplaced: (urls) => this.pools.keepOnly(urls),
     })
     // A proxy that cannot be used is said here, and not by every call.
     for (const hub of this.mirrors.urls) context.proxyFor(hub)
@@ -237,13 +236,11 @@ class HubClient implements AgentClient {
   }
 
   dropConnections(): void {
-    for (const pool of this.pools.values()) void pool.destroy()
-    this.pools.clear()
+    this.pools.drop()
   }
 
-  async close(): Promise<void> {
-    this.dialling.abort()
-    await Promise.all([...this.pools.values()].map((pool) => pool.destroy()))
+  close(): Promise<void> {
+    return this.pools.close()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -284,30 +281,15 @@ class HubClient implements AgentClient {
   ): Promise<JsonObject> {
     const within = { ...options, deadlineMs, answered }
     const { transport } = this.context
-    const requester =
-      transport === undefined ? requesterBy(this.poolOf(mirror)) : requesterOf(transport, mirror.origin)
-    return requestJson(requester, this.clock, prepared, body, within)
-  }
-
-  private poolOf(mirror: URL): Pool {
-    const known = this.pools.get(mirror.href)
-    if (known !== undefined) return known
-    const pool = new Pool(mirror.origin, {
-      ...connectionOptions(this.context, mirror, this.dialling.signal),
-      connections: CONNECTIONS_MAX,
-    })
-    this.pools.set(mirror.href, pool)
-    if (this.dialling.signal.aborted) void pool.destroy()
-    return pool
-  }
-
-  /** Lets go of the connections to mirrors that are none any more, once their requests have ended. */
-  private retire(urls: readonly URL[]): void {
-    for (const [href, pool] of this.pools) {
-      if (urls.some((url) => url.href === href)) continue
-      this.pools.delete(href)
-      void pool.close()
+    if (transport !== undefined) {
+      return requestJson(requesterOf(transport, mirror.origin), this.clock, prepared, body, within)
     }
+    const pool = this.pools.of(mirror)
+    return requestJson(requesterBy(pool), this.clock, prepared, body, within).catch((error: unknown) => {
+      // Its other connections may be as dead as the one that was silent, and each would cost another deadline.
+      if (error instanceof DownlinkError && error.code === 'timed_out') this.pools.retire(pool)
+      throw error
+    })
   }
 }
 

@@ -60,6 +60,8 @@ export const LIVENESS_MS_MAX = 120_000
 export const REQUEST_MS_MAX = 30_000
 /** Time for name look-up, TCP, a proxy and TLS of one connection, ms: a dropped SYN fails over within seconds; SYNs are sent again after 1 s and 3 s. */
 export const CONNECT_MS_MAX = 5_000
+/** Time for TCP with one of a host's several addresses before the next one is tried, ms: a lost SYN is sent again after 1 s. */
+export const CONNECT_ADDRESS_MS = 1_500
 /** Time for `deregister`, ms: it is the last thing that an agent does. */
 export const DEREGISTER_MS_MAX = 5_000
 /** Bounds of the reconnect delay, ms: the ceiling of the first try's jitter, and of any later one's. */

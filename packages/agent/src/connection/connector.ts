@@ -2,9 +2,10 @@
 import { limits, type Clock } from '@downlink/protocol'
 import { request as requestHttp, type ClientRequest } from 'node:http'
 import { request as requestHttps } from 'node:https'
-import type { Socket } from 'node:net'
+import { isIP, type Socket } from 'node:net'
 import { getCACertificates, TLSSocket } from 'node:tls'
 import { buildConnector, errors } from 'undici'
+import { lookUp } from './lookup.ts'
 import { proxyAuthorization } from './proxy.ts'
 import { boundTunnel, SocketReader, type ByteBound } from './socket-reader.ts'
 
@@ -32,6 +33,24 @@ export class ProxyError extends Error {
   readonly code = 'ERR_PROXY'
 }
 
+/** What a connection that took too long was waiting for. */
+type DialStep = 'name' | 'connection' | 'handshake'
+
+/** A connection took too long; its code says at which step. */
+export class DialTimeoutError extends Error {
+  readonly code: 'ERR_NAME_TIMEOUT' | 'ERR_CONNECT_TIMEOUT' | 'ERR_TLS_TIMEOUT'
+
+  constructor(step: DialStep) {
+    super(`There was no ${step} within ${limits.CONNECT_MS_MAX} ms.`)
+    const codes = {
+      name: 'ERR_NAME_TIMEOUT',
+      connection: 'ERR_CONNECT_TIMEOUT',
+      handshake: 'ERR_TLS_TIMEOUT',
+    } as const
+    this.code = codes[step]
+  }
+}
+
 type Connect = buildConnector.connector
 type ConnectOptions = Parameters<Connect>[0]
 type ConnectCallback = Parameters<Connect>[1]
@@ -39,7 +58,13 @@ type ConnectCallback = Parameters<Connect>[1]
 /** What undici calls for every connection: name look-up, TCP, the proxy's tunnel and TLS within `CONNECT_MS_MAX` together. */
 export function createConnector(options: ConnectorOptions): Connect {
   const { clock, signal, proxy, tls } = options
-  const trust = { ...tlsOptions(tls), allowH2: false, timeout: 0 }
+  const trust = {
+    ...tlsOptions(tls),
+    allowH2: false,
+    timeout: 0,
+    lookup: lookUp,
+    autoSelectFamilyAttemptTimeout: limits.CONNECT_ADDRESS_MS,
+  }
   let session: Buffer | undefined
   return (wanted, callback) => {
     const reader = new SocketReader()
@@ -50,9 +75,12 @@ export function createConnector(options: ConnectorOptions): Connect {
     })
     const dialling = new AbortController()
     const onAbort = (): void => dialling.abort(new errors.ClientDestroyedError())
-    const timer = clock.setTimer(limits.CONNECT_MS_MAX, () =>
-      dialling.abort(new errors.ConnectTimeoutError('The connection took too long.')),
-    )
+    let step: DialStep = proxy === undefined && isIP(wanted.hostname) === 0 ? 'name' : 'connection'
+    const watch = (socket: Socket): void => {
+      socket.once('lookup', () => (step = 'connection'))
+      if (wanted.protocol === 'https:') socket.once('connect', () => (step = 'handshake'))
+    }
+    const timer = clock.setTimer(limits.CONNECT_MS_MAX, () => dialling.abort(new DialTimeoutError(step)))
     const settle: ConnectCallback = (...result) => {
       timer.cancel()
       const [error, socket] = result
@@ -70,9 +98,12 @@ export function createConnector(options: ConnectorOptions): Connect {
     if (signal.aborted) onAbort()
     else signal.addEventListener('abort', onAbort, { once: true })
     if (proxy === undefined) {
-      reader.attach(dialDirectly(connect, wanted, dialling.signal, settle))
+      const socket = dialDirectly(connect, wanted, dialling.signal, settle)
+      watch(socket)
+      reader.attach(socket)
     } else {
-      dialThrough(proxy, connect, trust, wanted, dialling.signal, settle)
+      const onTunnel = (): void => void (step = 'handshake')
+      dialThrough({ proxy, connect, trust, wanted, dialling: dialling.signal, onTunnel }, settle)
     }
   }
 }
@@ -91,13 +122,18 @@ function dialDirectly(
   return socket
 }
 
+interface ProxyDial {
+  readonly proxy: URL
+  readonly connect: Connect
+  readonly trust: object
+  readonly wanted: ConnectOptions
+  readonly dialling: AbortSignal
+  readonly onTunnel: () => void
+}
+
 /** Asks the proxy for a tunnel to the hub, and speaks TLS with the hub through it. */
 function dialThrough(
-  proxy: URL,
-  connect: Connect,
-  trust: object,
-  wanted: ConnectOptions,
-  dialling: AbortSignal,
+  { proxy, connect, trust, wanted, dialling, onTunnel }: ProxyDial,
   callback: ConnectCallback,
 ): void {
   let isOver = false
@@ -121,6 +157,7 @@ function dialThrough(
       return
     }
     isOver = true
+    onTunnel()
     dialDirectly(connect, { ...wanted, httpSocket: socket }, dialling, callback)
   })
   request.end()

@@ -215,13 +215,14 @@ class StreamReader implements EventStream {
       `No frame of the event stream came from ${this.url.host} for ${this.liveness.deadlineMs} ms. The path is dead, or something between holds the stream back.`,
       { retry: 'backoff' },
     )
-    this.connection.abort(error)
     this.finish({ reason: 'silent', error })
+    // Last, or the connection that breaks by it would look lost.
+    this.connection.abort(error)
   }
 
   private readonly onAbort = (): void => {
-    this.connection.abort(this.signal?.reason)
     this.finish({ reason: 'aborted' })
+    this.connection.abort(this.signal?.reason)
   }
 
   private finish(end: StreamEnd): void {

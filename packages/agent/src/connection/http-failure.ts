@@ -177,7 +177,15 @@ function classify(systemCode: string): { readonly code: string; readonly remedy:
   if (systemCode === 'ENOTFOUND' || systemCode.startsWith('EAI_')) {
     return { code: 'dns_failed', remedy: "The hub's name cannot be resolved; check the URL and the network." }
   }
-  if (systemCode === 'UND_ERR_CONNECT_TIMEOUT' || systemCode === 'ETIMEDOUT') {
+  if (systemCode === 'ERR_NAME_TIMEOUT') {
+    const remedy = `The name server did not answer within ${limits.CONNECT_MS_MAX} ms; check which one this machine asks, and the network.`
+    return { code: 'dns_failed', remedy }
+  }
+  if (systemCode === 'ERR_TLS_TIMEOUT') {
+    const remedy = `The TLS handshake was not answered within ${limits.CONNECT_MS_MAX} ms; what listens there may speak no TLS, or stand still.`
+    return { code: 'tls_failed', remedy }
+  }
+  if (systemCode === 'ERR_CONNECT_TIMEOUT' || systemCode === 'ETIMEDOUT') {
     return {
       code: 'connect_timeout',
       remedy: `No connection within ${limits.CONNECT_MS_MAX} ms; a firewall may drop it.`,

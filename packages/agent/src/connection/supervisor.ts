@@ -209,6 +209,8 @@ class Downlink {
       await stream.close()
     }
     const end = await stream.closed
+    // Beside `wake` a stream may be held back where all else gets through.
+    if (end.reason === 'silent' && this.state.poll.name === 'off') client.dropConnections()
     this.happen({ type: 'ended', end, ...(stream.retryMs === undefined ? {} : { retryMs: stream.retryMs }) })
   }
 

@@ -1,9 +1,9 @@
 import { limits } from '@downlink/protocol'
 import { createServer, type ServerOptions } from 'node:https'
 import type { TLSSocket } from 'node:tls'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createAuthority, type Authority } from '../../test/certificates.ts'
-import { clientOf, failureOf, hubAnswer, listen, SYNC, tcpServer } from '../../test/servers.ts'
+import { clientOf, failureOf, hubAnswer, listen, passTimer, SYNC, tcpServer } from '../../test/servers.ts'
 import { openEventStream } from './event-stream.ts'
 
 let authority: Authority
@@ -98,6 +98,25 @@ test('given a mirror whose handshake is cut > the next one is asked', async () =
     tls: { extraCa: authority.ca },
   })
   await client.sync(SYNC)
+  expect(mirror.asked).toHaveLength(1)
+})
+
+test('given a mirror whose handshake is never answered > that is said, and the next one is asked', async () => {
+  const silent = await tcpServer(() => {})
+  const mirror = await httpsHub(authority.issue(HERE))
+  const silentUrl = silent.url.replace('http:', 'https:')
+  const alone = clientOf([silentUrl])
+  const failing = failureOf(alone.client.sync(SYNC))
+  await vi.waitUntil(() => silent.connections() === 1)
+  await passTimer(alone.clock, limits.CONNECT_MS_MAX)
+  const failure = await failing
+  expect(failure).toMatchObject({ code: 'tls_failed', retry: 'backoff' })
+  expect((failure as Error).message).toContain('handshake was not answered')
+  const both = clientOf([silentUrl, mirror.url], { tls: { extraCa: authority.ca } })
+  const syncing = both.client.sync(SYNC)
+  await vi.waitUntil(() => silent.connections() === 2)
+  await passTimer(both.clock, limits.CONNECT_MS_MAX)
+  await syncing
   expect(mirror.asked).toHaveLength(1)
 })
 
