@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { addAgentCommand } from './commands/agent.ts'
 import { addAgentsCommand } from './commands/agents.ts'
+import { addAuditCommand } from './commands/audit.ts'
 import { addControlCommands } from './commands/control.ts'
 import { addEnrollCommand } from './commands/enroll.ts'
 import { addHubCommand } from './commands/hub.ts'
@@ -40,6 +41,7 @@ export function createProgram(
   addRunCommand(program, run)
   addControlCommands(program, run)
   addLogsCommand(program, run)
+  addAuditCommand(program, run)
   addEnrollCommand(program, run)
   return program
 }

@@ -50,6 +50,14 @@ export interface BatchOptions {
   readonly signal?: AbortSignal
 }
 
+/** What part of the audit trail to read. */
+export interface AuditFilter {
+  readonly agentId?: string
+  readonly controlId?: string
+  readonly since?: Date
+  readonly signal?: AbortSignal
+}
+
 /** Where the feed begins, and of whom it tells. */
 export interface FeedOptions {
   /** The id of the last event that was seen. @defaultValue only what happens from now on */

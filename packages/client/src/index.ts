@@ -3,6 +3,7 @@ export { DownlinkError, HttpError } from '@downlink/protocol'
 export type {
   AgentControlRequest,
   AgentRecord,
+  AuditEntry,
   BatchControlResult,
   ControlRecord,
   ControlState,
@@ -15,6 +16,7 @@ export type {
 } from '@downlink/protocol'
 export type {
   AgentFilter,
+  AuditFilter,
   BatchOptions,
   ControlOptions,
   EnrollmentKeyOptions,

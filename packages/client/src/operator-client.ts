@@ -5,6 +5,7 @@ import {
   systemRandom,
   type AgentControlRequest,
   type AgentRecord,
+  type AuditEntry,
   type BatchControlResult,
   type ControlRecord,
   type FeedEvent,
@@ -16,6 +17,7 @@ import { awaitControl, controlPath } from './await-control.ts'
 import { sendBroadcast, sendItems, type Broadcast } from './batches.ts'
 import type {
   AgentFilter,
+  AuditFilter,
   BatchOptions,
   ControlOptions,
   EnrollmentKeyOptions,
@@ -28,6 +30,7 @@ import { sendRequest, type HubConnection, type HubRequest } from './hub-request.
 import { parseHubUrl } from './hub-url.ts'
 import {
   readAgent,
+  readAuditEntry,
   readControl,
   readEnrollmentKey,
   readLog,
@@ -86,6 +89,8 @@ export interface OperatorClient {
    * come as they were then, agents and tasks as they are now. After `reset` read the listings again.
    */
   events(options?: FeedOptions): AsyncIterable<FeedEvent>
+  /** Who did what, and what became of it, oldest first, as long as the hub keeps it. Pages by itself. */
+  audit(filter?: AuditFilter): AsyncIterable<AuditEntry>
   createEnrollmentKey(options?: EnrollmentKeyOptions): Promise<EnrollmentKey>
   /** Asks the agent to sync now. */
   nudge(agentId: string, options?: { readonly signal?: AbortSignal }): Promise<void>
@@ -221,6 +226,11 @@ class HubOperatorClient implements OperatorClient {
 
   events(options: FeedOptions = {}): AsyncIterable<FeedEvent> {
     return readFeed(this.#connection, options)
+  }
+
+  audit(filter: AuditFilter = {}): AsyncIterable<AuditEntry> {
+    const { agentId, controlId, since, signal } = filter
+    return this.#list('/audit', { agentId, controlId, since: since?.toISOString() }, readAuditEntry, signal)
   }
 
   #issue(issue: Issue, options: ControlOptions = {}): Promise<ControlRecord> {

@@ -7,6 +7,7 @@ import {
   limits,
   stringField,
   type AgentRecord,
+  type AuditEntry,
   type BatchControlResult,
   type ControlRecord,
   type Json,
@@ -68,6 +69,13 @@ export function readBatchResult(json: Json): BatchControlResult | undefined {
   if (!isJsonObject(json) || !hasTexts(json, ['agentId', 'taskId'])) return undefined
   return hasTexts(json, ['controlId']) || hasTexts(json, ['error', 'message'])
     ? (json as unknown as BatchControlResult)
+    : undefined
+}
+
+/** A fact of the audit trail, or undefined if `json` is none. */
+export function readAuditEntry(json: Json): AuditEntry | undefined {
+  return isJsonObject(json) && hasTexts(json, ['id', 'at', 'kind'])
+    ? (json as unknown as AuditEntry)
     : undefined
 }
 

@@ -42,6 +42,11 @@ export interface HubOptions {
    * @defaultValue 1,000
    */
   readonly acceptPerS?: number
+  /**
+   * How long the audit trail is kept, and how far back the feed can be resumed, ms, an hour at least; `Infinity` for ever.
+   * @defaultValue 90 days
+   */
+  readonly historyMs?: number
   /** @defaultValue nothing is logged */
   readonly logger?: Logger
   /**
@@ -80,6 +85,7 @@ export interface HubSettings {
   readonly operatorRequestsPerS: number
   readonly agentKeyAgeMsMax: number
   readonly acceptPerS: number
+  readonly historyMs: number
   readonly logger: Logger
   readonly basePath: string
 }
@@ -93,6 +99,7 @@ export function checkedSettings(options: HubOptions): HubSettings {
     operatorRequestsPerS = limits.OPERATOR_REQUESTS_PER_S,
     agentKeyAgeMsMax = Infinity,
     acceptPerS = limits.ACCEPT_PER_S_DEFAULT,
+    historyMs = limits.HISTORY_MS_DEFAULT,
     basePath = '',
     clock = systemClock,
     random = systemRandom,
@@ -110,7 +117,10 @@ export function checkedSettings(options: HubOptions): HubSettings {
   if (basePath !== '' && !/^(?:\/[A-Za-z0-9._~-]+)+$/.test(basePath)) {
     throw new RangeError('basePath must be empty or like "/downlink", without a slash at its end.')
   }
-  const rates = { agentRequestsPerS, operatorRequestsPerS, agentKeyAgeMsMax, acceptPerS }
+  if (!(historyMs >= limits.HISTORY_MS_MIN)) {
+    throw new RangeError(`historyMs must be at least ${limits.HISTORY_MS_MIN} ms, an hour.`)
+  }
+  const rates = { agentRequestsPerS, operatorRequestsPerS, agentKeyAgeMsMax, acceptPerS, historyMs }
   return { store, clock, random, heartbeatMs, wakeHoldMs, ...rates, logger, basePath }
 }
 

@@ -31,6 +31,7 @@ import { createRateLimits } from './http/rate-limits.ts'
 import { createRequestGuard } from './http/request-guard.ts'
 import { createOperatorApp } from './operator/operator-app.ts'
 import { feedRecords } from './operator/read-agent.ts'
+import { startRetentionLoop } from './store/retention-loop.ts'
 
 /** A running hub. */
 export interface Hub extends AsyncDisposable {
@@ -110,6 +111,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     logger,
     expire: (agentId) => service.expire(agentId),
   })
+  const retention = startRetentionLoop(parts)
   const wheel = startHeartbeatWheel({ clock, heartbeatMs, sessions: () => registry.all(), windowMs, times })
   const handler = createHandler({
     basePath: settings.basePath,
@@ -132,7 +134,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     operatorApp,
     handler,
     windowMs,
-    parts: [expiry, wheel, events, polls, waits],
+    parts: [expiry, retention, wheel, events, polls, waits],
   })
 }
 

@@ -42,6 +42,7 @@ export type {
   AgentRecord,
   ControlRecord,
   AgentControlRequest,
+  AuditEntry,
   BatchControlResult,
   BroadcastRequest,
   ControlRequest,

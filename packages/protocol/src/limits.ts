@@ -239,6 +239,13 @@ export const STREAM_STALL_MS_MAX = 20_000
 export const WAITERS_MAX = 1_000
 /** Agents, controls or history entries on one page of a listing. */
 export const PAGE_MAX = 500
+/** How long history is kept unless the hub is told otherwise, ms: 90 days; and the shortest, an hour: waits and pages end within it. */
+export const HISTORY_MS_DEFAULT = 7_776_000_000
+export const HISTORY_MS_MIN = 3_600_000
+/** How often old history is looked for, ms; facts dropped at a time, and the rest between two times, ms, in which others commit. */
+export const HISTORY_PRUNE_EVERY_MS = 3_600_000
+export const HISTORY_PRUNE_MAX = 1_000
+export const HISTORY_PRUNE_REST_MS = 100
 /** Readers of the operators' feed at once on one hub; past it 503 `too_many_waiters`. */
 export const FEED_STREAMS_MAX = 256
 /** Facts that the feed reads from history at a time. */

@@ -97,6 +97,21 @@ export interface AgentRecord {
   readonly taskCount: number
 }
 
+/** One fact of the audit trail: what happened, when, to whom. */
+export interface AuditEntry {
+  /** Grows; the place to go on from. */
+  readonly id: string
+  /** ISO 8601, by the hub's wall clock. */
+  readonly at: string
+  /** Such as `control.created` or `agent.revoked`. */
+  readonly kind: string
+  readonly agentId?: string
+  readonly controlId?: string
+  readonly taskId?: string
+  /** The whole control as it was then, or what else there is to say; `by` names who did it. */
+  readonly data: Json
+}
+
 /** Something that changed. */
 export type FeedEvent = { readonly id: string } & (
   | { readonly type: 'agent'; readonly agent: AgentRecord }

@@ -309,7 +309,11 @@ function describeListings(current: () => Store): void {
       { ...entry('a', 5), atMs: 50 },
     ]
     for (const fact of facts) {
-      await store.update(BUCKET, fact.agentId, () => ({ document: {}, history: [fact], result: undefined }))
+      await store.update(BUCKET, fact.agentId ?? '', () => ({
+        document: {},
+        history: [fact],
+        result: undefined,
+      }))
     }
     const times = async (scope: HistoryScope, page: Partial<HistoryPageRequest> = {}): Promise<number[]> =>
       (await store.readHistory(scope, { limit: 10, ...page })).map(({ atMs }) => atMs)

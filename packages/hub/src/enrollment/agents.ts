@@ -90,7 +90,9 @@ export function createAgents(store: Store, clock: Clock, keyAgeMsMax: number = I
       const createdMs = clock.wallMs()
       const isMinted = await store.update<AgentDocument, boolean>('agents', credential.agentId, (before) => {
         const document = withKey(before, credential, minted, createdMs)
-        return document === undefined ? { result: false } : { document, result: true }
+        if (document === undefined) return { result: false }
+        const history = [keyHistory('agent.enrolled', credential.agentId, minted.keyId, clock)]
+        return { document, history, result: true }
       })
       if (!isMinted) throw agentExists(credential.agentId)
       return minted

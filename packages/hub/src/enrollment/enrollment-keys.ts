@@ -1,7 +1,7 @@
 /** Keys that enroll agents: how often, until when, with which labels; and which exchanges may be repeated. */
 import { limits, parseToken, type Clock, type ErrorCode } from '@downlink/protocol'
 import { HubError } from '../hub-error.ts'
-import type { PageRequest, Store } from '../store/store.ts'
+import type { HistoryEntry, PageRequest, Store } from '../store/store.ts'
 import { agentExists, mayEnroll, type Agents } from './agents.ts'
 import { isSecret, mintToken } from './secrets.ts'
 
@@ -56,7 +56,7 @@ export interface EnrollmentKeys {
   create(request: NewEnrollmentKey, by: string): Promise<{ key: string; document: EnrollmentKeyDocument }>
   list(page: PageRequest<string>): Promise<readonly EnrollmentKeyDocument[]>
   /** False if there is no such key. */
-  revoke(id: string): Promise<boolean>
+  revoke(id: string, by: string): Promise<boolean>
   /** Trades a key for an agent's credential. @throws HubError `invalid`, `expired`, `used`, `revoked`, `agent_exists`, `agent_mismatch`. */
   exchange(request: ExchangeRequest): Promise<{ readonly apiKey: string }>
 }
@@ -74,6 +74,11 @@ const REFUSALS: Record<Refusal, string> = {
 
 /** Reads and changes the enrollment keys of `store`. */
 export function createEnrollmentKeys(store: Store, clock: Clock, agents: Agents): EnrollmentKeys {
+  const keyHistory = (kind: string, keyId: string, by: string): HistoryEntry => ({
+    atMs: clock.wallMs(),
+    kind,
+    data: { keyId, by },
+  })
   return {
     async create(request, by) {
       const minted = mintToken('enrollment', '')
@@ -91,17 +96,21 @@ export function createEnrollmentKeys(store: Store, clock: Clock, agents: Agents)
         expiresAtServiceMs: store.serviceMs() + ttlMs,
         recent: [],
       }
-      await store.update('enrollment-keys', document.id, () => ({ document, result: undefined }))
+      const history = [keyHistory('enrollment_key.created', document.id, by)]
+      await store.update('enrollment-keys', document.id, () => ({ document, history, result: undefined }))
       return { key: minted.token, document }
     },
     async list(page) {
       const found = await store.list<EnrollmentKeyDocument>('enrollment-keys', page)
       return found.map(({ document }) => document)
     },
-    revoke: (id) =>
-      store.update<EnrollmentKeyDocument, boolean>('enrollment-keys', id, (before) =>
-        before === undefined ? { result: false } : { document: { ...before, revoked: true }, result: true },
-      ),
+    revoke: (id, by) =>
+      store.update<EnrollmentKeyDocument, boolean>('enrollment-keys', id, (before) => {
+        if (before === undefined) return { result: false }
+        if (before.revoked) return { result: true }
+        const history = [keyHistory('enrollment_key.revoked', id, by)]
+        return { document: { ...before, revoked: true }, history, result: true }
+      }),
     async exchange(request) {
       const parts = parseToken('enrollment', request.authKey)
       if (parts === undefined) throw new HubError('invalid', REFUSALS.invalid)

@@ -29,6 +29,7 @@ export async function feedEventOf(
   records: FeedRecords,
 ): Promise<FeedEvent | undefined> {
   const { agentId, controlId, taskId, kind, data } = entry
+  if (agentId === undefined) return undefined
   const id = String(entry.sequence)
   if (controlId !== undefined && agentOfControl(controlId) === agentId && isJsonObject(data)) {
     return { id, type: 'control', control: data as unknown as ControlRecord }
@@ -38,7 +39,7 @@ export async function feedEventOf(
     return agent && { id, type: 'agent', agent }
   }
   if (taskId === undefined) return undefined
-  const task = (await records.task(agentId, taskId)) ?? forgottenTask(entry, taskId)
+  const task = (await records.task(agentId, taskId)) ?? forgottenTask(agentId, entry, taskId)
   return task && { id, type: 'task', task }
 }
 
@@ -49,7 +50,8 @@ export function encodeFeedEvent(event: FeedEvent): Uint8Array {
 
 /** A task that has left the mailbox since: what history says of it. */
 function forgottenTask(
-  { agentId, kind, atMs, data }: StoredHistoryEntry,
+  agentId: string,
+  { kind, atMs, data }: StoredHistoryEntry,
   taskId: string,
 ): TaskRecord | undefined {
   const state = kind === 'task.changed' && isJsonObject(data) ? stringField(data, 'state', 32) : undefined

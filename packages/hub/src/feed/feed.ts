@@ -55,7 +55,7 @@ interface Subscriber extends FeedSubscription {
 
 interface Frame {
   readonly sequence: number
-  readonly agentId: string
+  readonly agentId: string | undefined
   readonly bytes: Uint8Array
 }
 
@@ -170,7 +170,8 @@ class HistoryFeed implements Feed {
     for (const entry of entries) {
       const event = await feedEventOf(entry, records)
       if (event === undefined) continue
-      frames.push({ sequence: entry.sequence, agentId: entry.agentId, bytes: encodeFeedEvent(event) })
+      const { sequence, agentId } = entry
+      frames.push({ sequence, agentId, bytes: encodeFeedEvent(event) })
     }
     const isLast = entries.length < limits.FEED_PAGE_MAX
     return { frames, cursor: entries.at(-1)?.sequence ?? after, isLast }

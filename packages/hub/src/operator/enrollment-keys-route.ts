@@ -77,7 +77,7 @@ export function addEnrollmentKeysRoutes({
     },
     async (request, reply) => {
       const { id } = request.params
-      if (!(await enrollmentKeys.revoke(id))) {
+      if (!(await enrollmentKeys.revoke(id, operatorOf(request).name))) {
         throw new HubError(
           'not_found',
           `There is no enrollment key ${id}, so nothing was revoked. Check the id.`,

@@ -5,6 +5,7 @@ import type { ServerResponse } from 'node:http'
 import type { Feed, FeedSink } from '../feed/feed.ts'
 import { HubError } from '../hub-error.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
+import { sequenceOf } from './operator-query.ts'
 import { errorReplies, feedQuery, feedReply } from './operator-schemas.ts'
 
 interface FeedRequest {
@@ -23,7 +24,7 @@ export function addFeedRoute(routes: OperatorRoutes): void {
     },
     async (request, reply) => {
       // A browser that reconnects by itself repeats its query, so what it has seen since goes first.
-      const after = sequence(request.headers['last-event-id'] ?? request.query.after)
+      const after = sequenceOf(request.headers['last-event-id'] ?? request.query.after)
       const { agentId } = request.query
       if (agentId !== undefined) await findAgent(agentId)
       if (isDraining())
@@ -75,14 +76,4 @@ function createSink(response: ServerResponse, clock: Clock): FeedSink {
       response.off('close', resolve)
     },
   }
-}
-
-/** @throws HubError `bad_request`. */
-function sequence(text: string | undefined): number | undefined {
-  if (text === undefined || text === '') return undefined
-  if (/^\d{1,15}$/.test(text)) return Number(text)
-  throw new HubError(
-    'bad_request',
-    'What the feed goes on after must be the id of one of its events. Leave it out to begin now.',
-  )
 }

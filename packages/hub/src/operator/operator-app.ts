@@ -6,6 +6,7 @@ import type { AgentDocument } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
 import { assertNotCompressed } from '../http/json-request.ts'
 import { addAgentsRoutes } from './agents-route.ts'
+import { addAuditRoute } from './audit-route.ts'
 import { addControlsBatchRoute } from './controls-batch-route.ts'
 import { addControlsRoutes } from './controls-route.ts'
 import { addEnrollmentKeysRoutes } from './enrollment-keys-route.ts'
@@ -80,6 +81,7 @@ export async function createOperatorApp(options: OperatorAppOptions): Promise<Fa
   addControlsBatchRoute(routes)
   addEnrollmentKeysRoutes(routes)
   addFeedRoute(routes)
+  addAuditRoute(routes)
   add405s()
   await app.ready()
   return app

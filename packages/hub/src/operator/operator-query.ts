@@ -25,6 +25,16 @@ export function waitMs(text: string | undefined): number | undefined {
   )
 }
 
+/** The id of an event or fact, which is its sequence in history. @throws HubError `bad_request`. */
+export function sequenceOf(text: string | undefined): number | undefined {
+  if (text === undefined || text === '') return undefined
+  if (/^\d{1,15}$/.test(text)) return Number(text)
+  throw new HubError(
+    'bad_request',
+    'The place to go on from must be the id of one of these. Leave it out to start anew.',
+  )
+}
+
 /** A line number. @throws HubError `bad_request`. */
 export function lineNumber(text: string | undefined): number {
   if (text === undefined) return 0

@@ -48,6 +48,27 @@ export const waitQuery: TSchema = Type.Object(
   },
   strict,
 )
+/** What part of the audit trail is read. */
+export const auditQuery: TSchema = Type.Object(
+  {
+    limit: Type.Optional(Type.String()),
+    cursor: Type.Optional(Type.String()),
+    agentId: Type.Optional(Type.String()),
+    controlId: Type.Optional(Type.String()),
+    since: Type.Optional(Type.String()),
+  },
+  strict,
+)
+/** One fact of the audit trail. */
+export const auditReply: TSchema = Type.Object({
+  id: Type.String(),
+  at: Type.String(),
+  kind: Type.String(),
+  agentId: Type.Optional(Type.String()),
+  controlId: Type.Optional(Type.String()),
+  taskId: Type.Optional(Type.String()),
+  data: anyJson,
+})
 /** Where the feed goes on, and of which agent. */
 export const feedQuery: TSchema = Type.Object(
   { after: Type.Optional(Type.String()), agentId: Type.Optional(Type.String()) },

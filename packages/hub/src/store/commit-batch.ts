@@ -48,6 +48,7 @@ export interface CommitBackend {
 /** A history entry as it is kept. */
 export interface HistoryRow {
   readonly sequence: number
+  /** Empty for what concerns no agent. */
   readonly agentId: string
   readonly atMs: number
   readonly kind: string
@@ -60,7 +61,7 @@ export interface HistoryRow {
 export function historyEntryOf(row: HistoryRow): StoredHistoryEntry {
   return {
     sequence: row.sequence,
-    agentId: row.agentId,
+    ...(row.agentId === '' ? {} : { agentId: row.agentId }),
     atMs: row.atMs,
     kind: row.kind,
     ...(row.controlId === null ? {} : { controlId: row.controlId }),

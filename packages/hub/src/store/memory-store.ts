@@ -98,7 +98,7 @@ class MemoryRows implements CommitBackend {
     for (const { bucket, key, expectedVersion, json } of batch.writes) {
       this.#bucket(bucket).set(key, { version: expectedVersion + 1, json })
     }
-    for (const { agentId, atMs, kind, controlId = null, taskId = null, json } of batch.history) {
+    for (const { agentId = '', atMs, kind, controlId = null, taskId = null, json } of batch.history) {
       this.#history.push({ sequence: ++this.lastSequence, agentId, atMs, kind, controlId, taskId, json })
     }
     return { conflicts: [] }

@@ -61,7 +61,8 @@ export class SqliteDatabase {
             : this.#statements.update.run(json, bucket, key, expectedVersion)
         if (Number(changes) === 0) conflicts.add(index)
       }
-      for (const { write, agentId, atMs, kind, controlId = null, taskId = null, json } of batch.history) {
+      for (const fact of batch.history) {
+        const { write, agentId = '', atMs, kind, controlId = null, taskId = null, json } = fact
         if (!conflicts.has(write)) this.#statements.append.run(agentId, atMs, kind, controlId, taskId, json)
       }
       this.#statements.serve.run(Math.ceil(serviceMs))

@@ -8,7 +8,8 @@ export type Bucket = (typeof BUCKETS)[number]
 
 /** One fact for audit and listing; never changed, dropped by age, never read on a hot path. */
 export interface HistoryEntry {
-  readonly agentId: string
+  /** Absent for what concerns no agent, such as an enrollment key. */
+  readonly agentId?: string
   /** Milliseconds since the Unix epoch, by the hub's wall clock. */
   readonly atMs: number
   /** What happened, such as `control.created`. */
