@@ -17,7 +17,7 @@ export default defineConfig({
           name: 'fast',
           include: ['packages/*/src/**/*.test.ts', 'scripts/**/*.test.ts', 'bench/**/*.test.ts'],
           exclude: ['**/*.fault.test.ts', lintFixtures],
-          testTimeout: 20_000,
+          testTimeout: 60_000,
         },
       },
       {
