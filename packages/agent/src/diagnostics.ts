@@ -43,6 +43,13 @@ export interface AgentDiagnostics {
     /** Of `applied`: what came of it. */
     readonly outcome?: OutcomeReport['state']
   }
+  /** A pause, resume or cancel made on this machine is on disk, and then in effect. */
+  'downlink:agent:decision': {
+    readonly step: 'journalled' | 'applied'
+    readonly decisionId: string
+    readonly taskId: string
+    readonly action: string
+  }
   /** Standing, downlink, mirror or remedy has changed. */
   'downlink:agent:standing': { readonly agentId: string; readonly status: AgentStatus }
 }
@@ -66,6 +73,7 @@ const channels: Readonly<Record<keyof AgentDiagnostics, Channel>> = {
   'downlink:agent:stream-open': channel('downlink:agent:stream-open'),
   'downlink:agent:stream-close': channel('downlink:agent:stream-close'),
   'downlink:agent:control': channel('downlink:agent:control'),
+  'downlink:agent:decision': channel('downlink:agent:decision'),
   'downlink:agent:standing': channel('downlink:agent:standing'),
 }
 const syncTracing = tracingChannel<unknown, SyncTrace>('downlink:agent:sync')

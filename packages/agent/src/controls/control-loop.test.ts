@@ -307,4 +307,39 @@ describe('given what a crash interrupted', () => {
     expect(reported.get('c2')).toMatchObject({ state: 'failed', code: 'interrupted' })
     expect(reported.get('c3'), 'it may have been applied before').toMatchObject({ code: 'interrupted' })
   })
+
+  test('when an idempotent verb fails the second time > it is interrupted, as the first time may have worked', async () => {
+    await bench.append([{ type: 'intent', control: issued('c1', 'bad', 1), delivery: 'atLeastOnce' }])
+    loop.recover()
+    await loop.idle()
+    expect(outcomes).toEqual([
+      [
+        'c1',
+        {
+          state: 'failed',
+          code: 'interrupted',
+          message: expect.stringContaining('It does not fit.') as unknown,
+        },
+      ],
+    ])
+  })
+
+  test('when a decision on an own task was not told to the application > it is, unless something newer holds', async () => {
+    const told: string[] = []
+    loop = createLoop(async ({ action, taskId }) => {
+      told.push(`${action} ${taskId}`)
+      return applied
+    })
+    const basedOn = { epoch: 1, revision: 1 }
+    await bench.append([
+      { type: 'decision', decisionId: 'd1', taskId: 'own-1', action: 'pause', basedOn },
+      { type: 'decision', decisionId: 'd2', taskId: 'own-2', action: 'pause', basedOn },
+      { type: 'intent', control: issued('c1', 'resume', 2, 'own-2'), delivery: 'atLeastOnce' },
+      { type: 'outcome', controlId: 'c1', outcome: applied },
+      { type: 'decision', decisionId: 'd3', taskId: 't1', action: 'pause', basedOn },
+    ])
+    loop.recover()
+    await loop.idle()
+    expect(told, 'the runtime starts its own tasks as they are meant to be').toEqual(['pause own-1'])
+  })
 })

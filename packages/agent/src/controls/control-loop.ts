@@ -1,20 +1,19 @@
 /** Carries controls from their arrival to their outcome: judge, journal, apply, journal again; one at a time in each lane. */
 import {
   isIssued,
-  isStateVerb,
   laneOf,
   limits,
   type Clock,
   type Control,
-  type Delivery,
   type IssuedControl,
   type StateVerb,
   type Timer,
 } from '@downlink/protocol'
 import { publish, type AgentDiagnostics, type ControlStep } from '../diagnostics.ts'
-import { failureOf } from '../failure.ts'
 import type { TaskRuntime } from '../tasks/runtime.ts'
+import { ControlTarget, type DecideElsewhere } from './control-target.ts'
 import type { Journal } from './journal.ts'
+import { Lanes } from './lanes.ts'
 import type { Outcome } from './ledger-records.ts'
 import type { LedgerReport } from './ledger.ts'
 import type { PatientJournal } from './patient-journal.ts'
@@ -28,8 +27,7 @@ export interface ControlLoopOptions {
   /** Keeps what has happened already. */
   readonly patientJournal: PatientJournal
   readonly runtime: TaskRuntime
-  /** Decides controls of tasks that the runtime does not hold; undefined if the application has no such tasks. */
-  readonly decideElsewhere?: (control: Control) => Promise<Outcome>
+  readonly decideElsewhere?: DecideElsewhere
   readonly onOutcome: (control: Control, outcome: Outcome) => void
   /** There is something to report, or something that only a sync can bring. */
   readonly onSyncWanted: (reason: string) => void
@@ -46,8 +44,8 @@ export type ControlSource =
 export class ControlLoop {
   readonly #options: ControlLoopOptions
   readonly #gate: PushGate
-  /** By task and lane: settles, and never rejects, when its last work is done. */
-  readonly #lanes = new Map<string, Promise<unknown>>()
+  readonly #target: ControlTarget
+  readonly #lanes = new Lanes()
   /** Waiting or being applied; a control that is pushed again meanwhile does not queue again. */
   readonly #underWay = new Set<string>()
   #unissuedUnderWay = 0
@@ -59,6 +57,7 @@ export class ControlLoop {
   constructor(options: ControlLoopOptions) {
     this.#options = options
     this.#gate = new PushGate(options.clock)
+    this.#target = new ControlTarget(options.runtime, options.decideElsewhere)
   }
 
   /** Takes in controls in their order; what is no good is ignored by rule (R-14, R-25). */
@@ -67,7 +66,7 @@ export class ControlLoop {
     const counter = source.kind === 'sync' ? source.counter : undefined
     for (const control of controls) {
       if (this.#isStopping) return
-      if (source.kind === 'push' && !this.#isDecidableNow(control)) {
+      if (source.kind === 'push' && !this.#target.isDecidableNow(control)) {
         this.#options.onSyncWanted('unknown_task')
       } else if (isIssued(control)) this.#deliverIssued(control, source)
       else if (this.#unanswered.accepts(control, counter)) this.#deliverUnissued(control)
@@ -90,8 +89,13 @@ export class ControlLoop {
    * Later controls of a lane wait for that, others do not: a verb of the application may take its time.
    */
   recover(): void {
-    const { journal } = this.#options
-    for (const item of journal.ledger.interrupted()) {
+    const { ledger } = this.#options.journal
+    for (const { taskId, action } of ledger.decisionsToEstablish()) {
+      // The runtime's tasks start as they are meant to be; an application may not have learnt what it was told.
+      if (this.#target.isElsewhere(taskId))
+        this.#deliverInLane({ taskId, action, args: null }, () => this.#applyDecision(taskId, action))
+    }
+    for (const item of ledger.interrupted()) {
       if (item.kind === 'apply') {
         const { control } = item
         this.#deliverInLane(control, () => this.#applyAgain(control))
@@ -108,22 +112,31 @@ export class ControlLoop {
    * @throws DownlinkError `journal_unavailable`; then nothing was decided.
    */
   decideLocally(taskId: string, action: StateVerb, decisionId: string): Promise<Outcome> {
-    const { journal, runtime, patientJournal, onSyncWanted } = this.#options
-    return this.#inLane(taskId, 'state', async () => {
-      const answer = this.#isElsewhere(taskId) ? undefined : runtime.answerAtOnce(taskId, action)
+    const { journal, patientJournal } = this.#options
+    return this.#lanes.run(taskId, 'state', async () => {
+      const answer = this.#target.answerAtOnce(taskId, action)
       if (answer !== undefined) return answer
       const before = journal.ledger.intendedState(taskId)
       await journal.append([journal.ledger.decideLocally(taskId, action, decisionId)])
-      this.#unanswered.add(taskId, action, this.#startedSyncs)
-      const outcome = await this.#apply({ action, taskId, args: null })
-      // A sync that began while it was being applied may not have shown its effect.
-      this.#unanswered.add(taskId, action, this.#startedSyncs)
+      const diagnose = (step: 'journalled' | 'applied'): void =>
+        publish('downlink:agent:decision', () => ({ step, decisionId, taskId, action }))
+      diagnose('journalled')
+      const outcome = await this.#applyDecision(taskId, action)
+      diagnose('applied')
       if (outcome.state === 'failed') {
         await patientJournal.keep([{ type: 'intended', taskId, state: before }], `that ${action} failed`)
       }
-      onSyncWanted('decision')
       return outcome
     })
+  }
+
+  async #applyDecision(taskId: string, action: StateVerb): Promise<Outcome> {
+    this.#unanswered.add(taskId, action, this.#startedSyncs)
+    const outcome = await this.#target.apply({ action, taskId, args: null })
+    // A sync that began while it was being applied may not have shown its effect.
+    this.#unanswered.add(taskId, action, this.#startedSyncs)
+    this.#options.onSyncWanted('decision')
+    return outcome
   }
 
   /** A sync begins; returns its number. */
@@ -145,20 +158,14 @@ export class ControlLoop {
   }
 
   /** Resolves when nothing is under way. */
-  async idle(): Promise<void> {
-    while (this.#lanes.size > 0) await Promise.all(this.#lanes.values())
+  idle(): Promise<void> {
+    return this.#lanes.idle()
   }
 
   /** Begins nothing more; what is under way goes on. What was not journalled is handed out to the next start. */
   stop(): void {
     this.#isStopping = true
     this.#askAgain?.cancel()
-  }
-
-  /** A push may be about a task that only the next sync brings; that sync hands out the control again. */
-  #isDecidableNow({ taskId }: Control): boolean {
-    const { runtime, decideElsewhere } = this.#options
-    return runtime.has(taskId) || (decideElsewhere !== undefined && !runtime.takesTasks)
   }
 
   #deliverIssued(control: IssuedControl, source: ControlSource): void {
@@ -181,7 +188,7 @@ export class ControlLoop {
     this.#deliverInLane(control, async () => {
       try {
         // Nothing is journalled: whatever still holds, such a server hands out again in every sync (R-40).
-        if (!this.#isStopping) this.#options.onOutcome(control, await this.#apply(control))
+        if (!this.#isStopping) this.#options.onOutcome(control, await this.#target.apply(control))
       } finally {
         this.#unissuedUnderWay--
       }
@@ -200,7 +207,7 @@ export class ControlLoop {
       return
     }
     told('received', control)
-    const verdict = journal.ledger.judge(control, this.#deliveryOf(control))
+    const verdict = journal.ledger.judge(control, this.#target.deliveryOf(control))
     told('decided', control, { verdict: verdict.kind })
     if (verdict.kind !== 'accept') {
       if (verdict.kind === 'stale') onSyncWanted('stale')
@@ -208,22 +215,20 @@ export class ControlLoop {
     }
     await journal.append([verdict.record])
     told('journalled', control)
-    await this.#applyAndKeep(control, await this.#apply(control))
+    await this.#applyAndKeep(control, await this.#target.apply(control))
   }
 
   async #applyAgain(control: IssuedControl): Promise<void> {
-    const outcome = await this.#apply(control)
-    // It may have been applied before the crash, so a refusal now is not the whole truth.
-    const isRefusal =
-      outcome.state === 'failed' &&
-      ['already_finished', 'task_unknown', 'task_cancelling'].includes(outcome.code)
-    const said: Outcome = isRefusal
-      ? {
-          state: 'failed',
-          code: 'interrupted',
-          message: `The agent stopped while it applied ${control.action}, and it can no longer be applied: ${outcome.message}`,
-        }
-      : outcome
+    const outcome = await this.#target.apply(control)
+    // It may have been applied before the crash, so a failure now is not the whole truth.
+    const said: Outcome =
+      outcome.state === 'failed'
+        ? {
+            state: 'failed',
+            code: 'interrupted',
+            message: `The agent stopped while it applied ${control.action}, and applying it again failed: ${outcome.message}`,
+          }
+        : outcome
     await this.#applyAndKeep(control, said)
   }
 
@@ -242,37 +247,9 @@ export class ControlLoop {
     return isKept
   }
 
-  /** Never rejects: whatever the application throws is the outcome. */
-  async #apply(control: Control): Promise<Outcome> {
-    const { runtime, decideElsewhere } = this.#options
-    const { taskId, action, args } = control
-    const isOwnVerb = isStateVerb(action) || runtime.deliveryOf(taskId, action) !== undefined
-    if (decideElsewhere !== undefined && (this.#isElsewhere(taskId) || (runtime.has(taskId) && !isOwnVerb))) {
-      try {
-        return await decideElsewhere(control)
-      } catch (error) {
-        return { state: 'failed', ...failureOf(error, 'verb_failed') }
-      }
-    }
-    if (runtime.has(taskId) && !isOwnVerb) {
-      return { state: 'failed', code: 'unsupported', message: `Task ${taskId} has no verb ${action}.` }
-    }
-    return runtime.apply(taskId, action, args)
-  }
-
-  /** Whether the application answers for the task; for one that the runtime has held it does not. */
-  #isElsewhere(taskId: string): boolean {
-    return this.#options.decideElsewhere !== undefined && !this.#options.runtime.hasHeld(taskId)
-  }
-
-  #deliveryOf(control: IssuedControl): Delivery {
-    if (isStateVerb(control.action)) return 'atLeastOnce'
-    return this.#options.runtime.deliveryOf(control.taskId, control.action) ?? 'atMostOnce'
-  }
-
-  #deliverInLane(control: Control, work: () => Promise<void>): void {
+  #deliverInLane(control: Control, work: () => Promise<unknown>): void {
     const { taskId, action } = control
-    this.#inLane(taskId, laneOf(action), work).catch((error: unknown) => {
+    this.#lanes.run(taskId, laneOf(action), work).catch((error: unknown) => {
       this.#options.onTrouble(
         error,
         `a control of task ${taskId} could not be decided; the hub hands it out again`,
@@ -283,18 +260,6 @@ export class ControlLoop {
         this.#options.onSyncWanted('undecided')
       })
     })
-  }
-
-  #inLane<T>(taskId: string, lane: string, work: () => Promise<T>): Promise<T> {
-    const key = `${taskId}\0${lane}`
-    const mine = (this.#lanes.get(key) ?? Promise.resolve()).then(work)
-    const settled = mine
-      .catch(() => undefined)
-      .then(() => {
-        if (this.#lanes.get(key) === settled) this.#lanes.delete(key)
-      })
-    this.#lanes.set(key, settled)
-    return mine
   }
 }
 

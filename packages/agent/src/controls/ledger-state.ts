@@ -208,6 +208,11 @@ function foldDecision(state: LedgerState, decision: DecisionReport): void {
 
 const INTENDED: Record<StateVerb, IntendedState> = { cancel: 'cancelled', pause: 'paused', resume: 'running' }
 
+/** What a verb makes of a task. */
+export function intendedBy(action: StateVerb): IntendedState {
+  return INTENDED[action]
+}
+
 function intend(state: LedgerState, taskId: string, action: StateVerb, controlId?: string): void {
   const current = state.intended.get(taskId)?.state ?? 'running'
   // A cancel is final: whatever comes later fails against it, and must not bring the task back.

@@ -11,7 +11,7 @@ import {
   type StateVerb,
 } from '@downlink/protocol'
 import type { IntendedState, LedgerRecord, Outcome } from './ledger-records.ts'
-import { foldRecord, laneKey, newLedgerState, type LedgerState } from './ledger-state.ts'
+import { foldRecord, intendedBy, laneKey, newLedgerState, type LedgerState } from './ledger-state.ts'
 
 /** What to do with a control that has arrived. */
 export type Verdict =
@@ -94,6 +94,16 @@ export class Ledger {
       }
       return { kind: 'fail', record: { type: 'outcome', controlId: control.controlId, outcome } }
     })
+  }
+
+  /**
+   * Local decisions that still say what is meant of their task: a crash may have come before they were applied.
+   * The hub has not acknowledged them, so they are recent.
+   */
+  decisionsToEstablish(): readonly DecisionReport[] {
+    return [...this.#state.decisions.values()].filter(
+      ({ taskId, action }) => intendedBy(action) === this.intendedState(taskId),
+    )
   }
 
   /** What is meant to be true of a task. */

@@ -83,13 +83,19 @@ describe('given a task with a schema', () => {
 
   test('when a verb is wrong > it says whether the verb, its arguments or its own code was', async () => {
     const run = start(definition, { name: 'ada' })
-    await expect(async () => run.applyVerb('rename', { name: 'bob' })).rejects.toMatchObject({
-      code: 'task_not_running',
-    })
-    await turn()
     await expect(run.applyVerb('rename', {})).rejects.toMatchObject({ code: 'bad_args' })
     await expect(run.applyVerb('constructor', null)).rejects.toMatchObject({ code: 'unsupported' })
     await expect(run.applyVerb('broken', null)).rejects.toThrow('It broke.')
+  })
+
+  test('when a verb comes before the task has begun > it waits; if the task never begins, it is too late', async () => {
+    const run = start(definition, { name: 'ada' })
+    await run.applyVerb('rename', { name: 'bob' })
+    expect(told()).toEqual(['0.5 ADA', 'ADA is now BOB'])
+    const refused = start(definition, { name: 7 })
+    await expect(refused.applyVerb('rename', { name: 'bob' })).rejects.toMatchObject({
+      code: 'task_not_running',
+    })
   })
 
   test('when asked how a verb behaves in a crash > only what it declares and has', () => {

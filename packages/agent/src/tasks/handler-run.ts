@@ -80,19 +80,23 @@ export interface HandlerRunOptions<I> {
 export function startHandler<I>(options: HandlerRunOptions<I>): TaskRun {
   const switches = new TaskSwitch(options.start.paused)
   const { taskId, kind, reporter } = options.start
-  let context: TaskContext<I> | undefined
+  /** Settles when the task's code begins, or to undefined when it never does. */
+  const begun = Promise.withResolvers<TaskContext<I> | undefined>()
   const ended = (async (): Promise<TaskEnd> => {
     try {
       const input = await options.input()
-      context = createTaskContext({ taskId, kind, input }, switches, reporter)
+      const context = createTaskContext({ taskId, kind, input }, switches, reporter)
       // A task that was paused before it began, and an end that came first, hold before any of its code runs.
       await context.waitWhilePaused()
       if (options.keepsStart) await kept(reporter, switches.controller.signal)
+      begun.resolve(context)
       const result = await options.run(context)
       if (result === undefined && switches.controller.signal.aborted) return endOfAbort(switches)
       return completed(result ?? undefined)
     } catch (error) {
       return switches.controller.signal.aborted ? endOfAbort(switches) : failed(error)
+    } finally {
+      begun.resolve(undefined)
     }
   })()
   return {
@@ -104,14 +108,15 @@ export function startHandler<I>(options: HandlerRunOptions<I>): TaskRun {
       switches.abort(new ShutdownError())
       await ended
     },
-    applyVerb(action, args) {
+    async applyVerb(action, args) {
+      const context = await begun.promise
       if (context === undefined) {
         throw new DownlinkError(
           'task_not_running',
-          `Task ${taskId} has not started yet; try again when it runs.`,
+          `Task ${taskId} ended before it began, so ${action} came too late.`,
         )
       }
-      return options.applyVerb(action, args, context)
+      await options.applyVerb(action, args, context)
     },
   }
 }

@@ -1,6 +1,6 @@
 /** One run of a task as a process group: from its start, through pause and resume, to the end of its last process. */
 import { randomUUID } from 'node:crypto'
-import { delay, DownlinkError, limits } from '@downlink/protocol'
+import { DownlinkError } from '@downlink/protocol'
 import type { Clock, Json } from '@downlink/protocol'
 import type { TaskEnd, TaskRun, TaskStart } from './executor.ts'
 import {
@@ -11,12 +11,10 @@ import {
   pauseFailed,
 } from './process-group.ts'
 import type { ProcessGroup } from './process-group.ts'
-import { cutLogLine, parseOutputLine, readLines } from './process-output.ts'
 import { spawnHeld } from './process-spawn.ts'
 import type { HeldProcess, ProcessExit, SpawnOptions } from './process-spawn.ts'
 import type { ProcessTable } from './process-table.ts'
-
-const { TASK_OUTPUT_DRAIN_MS } = limits
+import { readTaskOutput } from './process-task-output.ts'
 
 /** What every run of an executor shares. */
 export interface RunSettings extends SpawnOptions {
@@ -236,43 +234,6 @@ async function startHeld(argv: readonly string[], settings: RunSettings): Promis
     held.abandon()
     child.kill('SIGKILL')
     throw error
-  }
-}
-
-interface TaskOutput {
-  /** The last `::result` of standard output. */
-  result(): Json | undefined
-  /** Reads what is left. A process that has left the session may hold the pipe, so it takes a bounded time. */
-  drain(): Promise<void>
-}
-
-function readTaskOutput(held: HeldProcess, clock: Clock, { reporter }: TaskStart): TaskOutput {
-  let result: Json | undefined
-  const stdout = readLines(held.stdout, clock, (text) => {
-    const line = parseOutputLine(text)
-    switch (line.type) {
-      case 'progress':
-        reporter.progress(line.fraction, line.message)
-        return
-      case 'result':
-        result = line.result
-        return
-      case 'text':
-        reporter.log(cutLogLine(text))
-    }
-  })
-  const stderr = readLines(held.stderr, clock, (text) => reporter.log(cutLogLine(text)))
-  return {
-    result: () => result,
-    async drain() {
-      const timeUp = new AbortController()
-      const read = Promise.all([stdout.done, stderr.done])
-      const late = delay(clock, TASK_OUTPUT_DRAIN_MS, timeUp.signal).catch(() => {})
-      await Promise.race([read, late])
-      timeUp.abort()
-      stdout.stop()
-      stderr.stop()
-    },
   }
 }
 

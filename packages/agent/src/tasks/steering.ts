@@ -1,9 +1,7 @@
 /** Tells a task what a control wants of it. */
-import { DownlinkError, isStateVerb, type Json, type StateVerb } from '@downlink/protocol'
-import type { IntendedState } from '../controls/ledger-records.ts'
+import { DownlinkError, isStateVerb, type Json } from '@downlink/protocol'
+import { intendedBy } from '../controls/ledger-state.ts'
 import type { HeldTask } from './held-task.ts'
-
-const WANTED: Record<StateVerb, IntendedState> = { cancel: 'cancelled', pause: 'paused', resume: 'running' }
 
 /**
  * Resolves once the task has been told; one without a run only remembers it.
@@ -21,7 +19,7 @@ export async function steer(task: HeldTask, action: string, args: Json): Promise
     return
   }
   const before = task.wanted
-  task.wanted = WANTED[action]
+  task.wanted = intendedBy(action)
   if (action === 'cancel') task.watch?.toldToEnd()
   if (action === 'resume') task.watch?.resumed()
   try {
