@@ -1,4 +1,10 @@
 /** For this workspace's own simulation and kill tests; no promise of stability. */
+export { realDisk } from './controls/journal-disk.ts'
+export type { JournalDisk, JournalFile } from './controls/journal-disk.ts'
+export type { Journal } from './controls/journal.ts'
 export { Ledger } from './controls/ledger.ts'
 export type { Interrupted, LedgerReport, Verdict } from './controls/ledger.ts'
 export type { IntendedState, LedgerRecord, Outcome } from './controls/ledger-records.ts'
+export { compactRecords as compactLedger } from './controls/ledger-state.ts'
+export { openJournal } from './controls/open-journal.ts'
+export type { JournalOptions } from './controls/open-journal.ts'

@@ -98,11 +98,16 @@ export class Ledger {
 
   /**
    * Local decisions that still say what is meant of their task: a crash may have come before they were applied.
-   * The hub has not acknowledged them, so they are recent.
+   * The hub has not acknowledged them, so they are recent. A control that was interrupted is newer, and applied again.
    */
   decisionsToEstablish(): readonly DecisionReport[] {
+    const interrupted = new Set(
+      [...this.#state.intents.values()].flatMap(({ control }) =>
+        isStateVerb(control.action) ? [control.taskId] : [],
+      ),
+    )
     return [...this.#state.decisions.values()].filter(
-      ({ taskId, action }) => intendedBy(action) === this.intendedState(taskId),
+      ({ taskId, action }) => !interrupted.has(taskId) && intendedBy(action) === this.intendedState(taskId),
     )
   }
 

@@ -1,5 +1,6 @@
 /** `npm run kills`: kills hub and agent at seeded steps, checks what operators were told against what took effect. */
 import { parseArgs } from 'node:util'
+import { AGENT_MUTANTS } from './agent-mutants.ts'
 import { KILL_STEPS, runKill, type KillResult, type Victim } from './run-kill.ts'
 
 const { values } = parseArgs({
@@ -23,10 +24,10 @@ const planned = [...seeds('hub'), ...seeds('agent')]
 const jobs = Number(values.jobs)
 const usable =
   planned.every(({ seed }) => Number.isSafeInteger(seed)) &&
-  ['none', 'commit-before-reply'].includes(values.mutant)
+  ['none', 'commit-before-reply', ...AGENT_MUTANTS].includes(values.mutant)
 if (!usable || planned.length === 0 || !(jobs >= 1)) {
   console.error(
-    'Usage: npm run kills -- [--hub N] [--agent N] [--hub-seed N] [--agent-seed N] [--mutant commit-before-reply]',
+    'Usage: npm run kills -- [--hub N] [--agent N] [--hub-seed N] [--agent-seed N] [--mutant NAME]',
   )
   process.exit(2)
 }

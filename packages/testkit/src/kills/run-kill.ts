@@ -1,11 +1,11 @@
 /** One seed: a hub, an agent, an operator; one of the two processes dies at the seed's step, and is started again. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { violations } from '../simulation/checker.ts'
 import { seededRandom } from '../simulation/scheduler.ts'
-import type { Effect } from '../simulation/sim-agent.ts'
 import { startChild, type Child } from './child.ts'
+import { effectsOf, localViolations, readEffects } from './effects.ts'
 import { ask, finalStates, issueControls, type HubAddress } from './operator.ts'
 
 /** Who is killed. */
@@ -14,7 +14,7 @@ export type Victim = 'hub' | 'agent'
 /** The steps at which each can die. */
 export const KILL_STEPS: Readonly<Record<Victim, readonly string[]>> = {
   hub: ['accepted', 'commit-sent', 'committed', 'replied', 'written'],
-  agent: ['received', 'journalled', 'applied', 'acknowledged'],
+  agent: ['received', 'journalled', 'applied', 'acknowledged', 'compacting', 'verb', 'deciding'],
 }
 
 /** What one seed found. */
@@ -30,15 +30,18 @@ export interface KillResult {
 
 const AGENT_ID = 'agent-1'
 const CONTROLS = 40
+const VERB_TASKS = ['w1', 'w2']
 
-/** Runs one seed. @param mutant - `commit-before-reply` makes a hub that the checker must find out. */
+/** Runs one seed. @param mutant - `commit-before-reply`, or one of `AGENT_MUTANTS`: the checker must find it out. */
 export async function runKill(victim: Victim, seed: number, mutant: string): Promise<KillResult> {
   const random = seededRandom(seed * 2 + (victim === 'hub' ? 0 : 1))
   const steps = KILL_STEPS[victim]
   const step = steps[seed % steps.length] ?? ''
   const kill = `${step}:${1 + Math.floor(random() * 12)}`
   const directory = await mkdtemp(join(tmpdir(), 'downlink-kill-'))
-  const world = new KillWorld(directory, mutant)
+  // An agent that runs no tasks is pushed controls of its own ones; the other has to ask for them by a sync.
+  const verbTasks = step === 'verb' || seed % 2 === 1 ? VERB_TASKS : []
+  const world = new KillWorld({ directory, mutant, seed, verbTasks })
   try {
     return await world.run(victim, seed, step, kill, random)
   } catch (error) {
@@ -50,9 +53,16 @@ export async function runKill(victim: Victim, seed: number, mutant: string): Pro
   }
 }
 
+interface KillWorldOptions {
+  readonly directory: string
+  readonly mutant: string
+  readonly seed: number
+  /** Tasks that the hub has the agent run. */
+  readonly verbTasks: readonly string[]
+}
+
 class KillWorld implements AsyncDisposable {
-  readonly #directory: string
-  readonly #mutant: string
+  readonly #options: KillWorldOptions
   readonly #hub: HubAddress = { url: '', token: '' }
   readonly #children: Child[] = []
   #key = ''
@@ -60,9 +70,8 @@ class KillWorld implements AsyncDisposable {
   #lives = 0
   #killed = 0
 
-  constructor(directory: string, mutant: string) {
-    this.#directory = directory
-    this.#mutant = mutant
+  constructor(options: KillWorldOptions) {
+    this.#options = options
   }
 
   async run(
@@ -76,9 +85,14 @@ class KillWorld implements AsyncDisposable {
     const { json } = await ask(this.#hub, 'POST', 'api/v1/enrollment-keys', { uses: 5 })
     this.#key = (json as { key: string }).key
     await this.#startAgent(victim === 'agent' ? kill : undefined).ready.catch(() => undefined)
-    const issued = await issueControls(this.#hub, AGENT_ID, CONTROLS, random)
+    const { directory, verbTasks } = this.#options
+    for (const taskId of verbTasks) {
+      await ask(this.#hub, 'POST', `api/v1/agents/${AGENT_ID}/tasks`, { kind: 'work', taskId })
+    }
+    const issued = await issueControls(this.#hub, AGENT_ID, { count: CONTROLS, verbTasks }, random)
     const accepted = await finalStates(this.#hub, issued)
-    const effects = await this.#effects()
+    const lines = readEffects(join(directory, 'effects.jsonl'))
+    const effects = effectsOf(lines, accepted)
     return {
       seed,
       victim,
@@ -89,6 +103,7 @@ class KillWorld implements AsyncDisposable {
       violations: [
         ...this.#faults,
         ...violations({ accepted, effects, memoryLost: false, historyLost: false }),
+        ...localViolations(lines, accepted),
       ],
     }
   }
@@ -100,7 +115,8 @@ class KillWorld implements AsyncDisposable {
 
   async #startHub(kill?: string): Promise<void> {
     const port = this.#hub.url === '' ? '0' : new URL(this.#hub.url).port
-    const args = ['--directory', this.#directory, '--port', port, '--mutant', this.#mutant]
+    const { directory, mutant } = this.#options
+    const args = ['--directory', directory, '--port', port, '--mutant', mutant]
     const child = startChild('./hub-process.ts', kill === undefined ? args : [...args, '--kill', kill])
     this.#watch(child, () => this.#startHub())
     const { url, token } = await child.ready
@@ -109,22 +125,19 @@ class KillWorld implements AsyncDisposable {
   }
 
   #startAgent(kill?: string): Child {
-    const args = [
-      '--directory',
-      this.#directory,
-      '--hub',
-      this.#hub.url,
-      '--agent',
-      AGENT_ID,
-      '--key',
-      this.#key,
-    ]
-    const life = ['--life', String(this.#lives++)]
-    const child = startChild('./agent-process.ts', [
-      ...args,
-      ...life,
-      ...(kill === undefined ? [] : ['--kill', kill]),
-    ])
+    const { directory, mutant, seed, verbTasks } = this.#options
+    const options = {
+      directory,
+      hub: this.#hub.url,
+      agent: AGENT_ID,
+      key: this.#key,
+      life: String(this.#lives++),
+      seed: String(seed),
+      mutant,
+      ...(kill === undefined ? {} : { kill }),
+    }
+    const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])
+    const child = startChild('./agent-process.ts', verbTasks.length > 0 ? [...args, '--tasks'] : args)
     this.#watch(child, () => Promise.resolve(this.#startAgent()))
     return child
   }
@@ -141,13 +154,5 @@ class KillWorld implements AsyncDisposable {
       this.#killed++
       again().catch((error: unknown) => console.error(error))
     })
-  }
-
-  async #effects(): Promise<readonly Effect[]> {
-    const text = await readFile(join(this.#directory, 'effects.jsonl'), 'utf8').catch(() => '')
-    return text
-      .split('\n')
-      .filter((line) => line !== '')
-      .map((line) => JSON.parse(line) as Effect)
   }
 }

@@ -1,6 +1,6 @@
 /** Says what is wrong with a run, from what operators were told and what really happened; knows no machine's insides. */
 import type { ControlState } from '@downlink/protocol'
-import type { Effect } from './sim-agent.ts'
+import type { Effect } from './effect.ts'
 
 /** A control as an operator knows it: what was accepted, and what it said in the end. */
 export interface AcceptedControl {

@@ -15,7 +15,15 @@ const WORLDS: readonly {
   {
     name: 'ours',
     run: runWorld,
-    mutants: ['none', 'dedupe', 'supersession', 'commit-before-reply', 'stale-check'],
+    mutants: [
+      'none',
+      'dedupe',
+      'supersession',
+      'commit-before-reply',
+      'stale-check',
+      'forgetful-compaction',
+      'verb-again',
+    ],
   },
   {
     name: 'original',

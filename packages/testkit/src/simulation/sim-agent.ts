@@ -1,5 +1,5 @@
 /** An agent in a simulation: the real ledger over a disk that keeps records late and a process that dies. */
-import { Ledger, type LedgerRecord, type LedgerReport } from '@downlink/agent/internal'
+import { compactLedger, Ledger, type LedgerRecord, type LedgerReport } from '@downlink/agent/internal'
 import {
   isStateVerb,
   isTerminalStatus,
@@ -9,21 +9,10 @@ import {
   type TaskReport,
 } from '@downlink/protocol'
 import type { SyncAnswer } from '@downlink/hub/internal'
+import type { Effect } from './effect.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { Mutant } from './sim-hub.ts'
-
-/** One thing that really happened to a task; the log survives every crash, as the world does. */
-export interface Effect {
-  readonly atMs: number
-  readonly life: number
-  readonly taskId: string
-  readonly lane: string
-  readonly action: string
-  readonly delivery: 'atMostOnce' | 'atLeastOnce'
-  readonly controlId?: string
-  readonly epoch: number
-  readonly revision: number
-}
+import { SimLanes } from './sim-lanes.ts'
 
 /** What a control fails with that may have been applied before a crash and cannot be applied now. */
 const INTERRUPTED = { code: 'interrupted', message: '' }
@@ -48,8 +37,7 @@ export class SimAgent {
   #syncOwed = false
   #journals = 1
   #decisions = 0
-  /** Lanes with a control being applied, and what waits for them. */
-  readonly #busy = new Map<string, (() => void)[]>()
+  readonly #lanes = new SimLanes()
 
   constructor(scheduler: Scheduler, agentId: string, mutant: Mutant) {
     this.#scheduler = scheduler
@@ -77,9 +65,17 @@ export class SimAgent {
   crash(options: { loseJournal: boolean }): void {
     this.life++
     this.up = false
-    this.#busy.clear()
+    this.#lanes.clear()
     this.#syncing = false
     if (options.loseJournal) this.#disk = [{ type: 'journal', journalId: `journal-${++this.#journals}` }]
+  }
+
+  /** Writes the journal anew, as it does when it has grown. */
+  compact(): void {
+    if (!this.up) return
+    const records = compactLedger(this.#ledger.state, this.#scheduler.nowMs)
+    const isForgetful = this.#mutant === 'forgetful-compaction'
+    this.#disk = records.filter(({ type }) => !isForgetful || type === 'journal' || type === 'task')
   }
 
   start(): void {
@@ -91,8 +87,9 @@ export class SimAgent {
       if (task.end === undefined) this.world.set(task.taskId, this.#ledger.intendedState(task.taskId))
     }
     for (const item of this.#ledger.interrupted()) {
-      if (item.kind === 'fail') this.#keep(item.record, () => this.sync())
-      else this.#inLane(item.control, (done) => this.#apply(item.control, done, INTERRUPTED))
+      if (item.kind === 'fail' && this.#mutant !== 'verb-again') this.#keep(item.record, () => this.sync())
+      else if (item.kind === 'fail') this.#verbAgain(item.record)
+      else this.#lanes.run(item.control, (done) => this.#apply(item.control, done, INTERRUPTED))
     }
     for (const task of this.#ledger.state.tasks.values()) {
       if (task.end === undefined && this.#ledger.intendedState(task.taskId) === 'cancelled') {
@@ -144,7 +141,7 @@ export class SimAgent {
   decideLocally(taskId: string, action: StateVerb): void {
     if (!this.up || !this.#ledger.state.tasks.has(taskId)) return
     const pseudo = { taskId, lane: 'state' }
-    this.#inLane(pseudo, (done) => {
+    this.#lanes.run(pseudo, (done) => {
       if (this.#isOver(taskId) || this.#ledger.intendedState(taskId) === 'cancelled') return done()
       const record = this.#ledger.decideLocally(taskId, action, `d-${++this.#decisions}`)
       if (record.type !== 'decision') return done()
@@ -158,6 +155,11 @@ export class SimAgent {
 
   complete(taskId: string): void {
     if (this.up && this.world.get(taskId) === 'running') this.#end(taskId, 'completed')
+  }
+
+  #verbAgain(record: LedgerRecord): void {
+    const intent = record.type === 'outcome' ? this.#ledger.state.intents.get(record.controlId) : undefined
+    if (intent !== undefined) this.#lanes.run(intent.control, (done) => this.#apply(intent.control, done))
   }
 
   #takeIn(answer: SyncAnswer, report: LedgerReport, tasks: readonly TaskReport[]): void {
@@ -182,7 +184,7 @@ export class SimAgent {
   }
 
   #receive(control: IssuedControl): void {
-    this.#inLane(control, (done) => {
+    this.#lanes.run(control, (done) => {
       const delivery = control.action === 'reload' ? 'atLeastOnce' : 'atMostOnce'
       const verdict = this.#ledger.judge(control, delivery)
       const ignored =
@@ -272,25 +274,6 @@ export class SimAgent {
   /** Records reach the disk in order, so all take the same time. */
   #lag(): number {
     return 4
-  }
-
-  /** One control of a lane at a time. */
-  #inLane(key: { taskId: string; lane: string }, work: (done: () => void) => void): void {
-    const name = `${key.taskId} ${key.lane}`
-    const waiting = this.#busy.get(name)
-    const run = (): void => work(() => this.#leaveLane(name))
-    if (waiting !== undefined) {
-      waiting.push(run)
-      return
-    }
-    this.#busy.set(name, [])
-    run()
-  }
-
-  #leaveLane(name: string): void {
-    const next = this.#busy.get(name)?.shift()
-    if (next === undefined) this.#busy.delete(name)
-    else next()
   }
 
   #taskReport(taskId: string, end: string | undefined): TaskReport {

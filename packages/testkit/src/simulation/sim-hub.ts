@@ -27,6 +27,10 @@ export type Mutant =
   | 'supersession'
   | 'commit-before-reply'
   | 'stale-check'
+  /** The journal is written anew without what was decided. */
+  | 'forgetful-compaction'
+  /** A verb that is `atMostOnce` and was interrupted is applied again. */
+  | 'verb-again'
   /** Originals: one sync without the task settles a cancel or pause. */
   | 'settle-after-one-sync'
   /** Originals: a verb of the application's own is handed out in every sync. */

@@ -35,6 +35,8 @@ const mutants: readonly [Mutant, string, Run, number][] = [
   ['supersession', 'ours', runWorld, 60],
   ['commit-before-reply', 'ours', runWorld, 60],
   ['stale-check', 'ours', runWorld, 60],
+  ['forgetful-compaction', 'ours', runWorld, 60],
+  ['verb-again', 'ours', runWorld, 60],
   ['supersession', 'original', runOriginalWorld, 60],
   ['commit-before-reply', 'original', runOriginalWorld, 60],
   ['settle-after-one-sync', 'original', runOriginalWorld, 60],

@@ -72,6 +72,7 @@ class World {
     })
     storm.whileStormy(600, 4_000, () => this.#agent.complete(someTask()))
     storm.whileStormy(100, 1_500, () => this.#crashAgent())
+    storm.whileStormy(50, 1_000, () => this.#agent.compact())
     storm.whileStormy(100, 1_500, () => this.#crashHub())
     storm.whileStormy(500, 2_000, () => this.#hub.backUp())
     scheduler.run(STORM_MS)
