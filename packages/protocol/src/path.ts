@@ -29,7 +29,7 @@ export interface PathReport {
   readonly verdict: PathVerdict
   /** Of `cut-idle`: after about how long without a frame connections are cut, ms. */
   readonly idleMs?: number
-  /** How late heartbeats come, ms, where the hub's clock is known: from its writing to the agent's reading. */
+  /** Of `body-buffered` and `one-behind`: how late heartbeats come, from the hub's writing to the agent's reading, ms. */
   readonly lagMs?: number
 }
 
@@ -120,7 +120,7 @@ export function pathAdvice({ verdict, idleMs, lagMs }: PathReport): PathAdvice {
   const measured =
     verdict === 'cut-idle' && idleMs !== undefined
       ? ` It takes about ${seconds(idleMs)}.`
-      : verdict !== 'ok' && lagMs !== undefined
+      : lagMs !== undefined
         ? ` They are about ${seconds(lagMs)} late.`
         : ''
   return { sentence: words + measured, ...(remedy === undefined ? {} : { remedy }) }

@@ -1,9 +1,14 @@
 import { DownlinkError, limits, type DownlinkEvent } from '@downlink/protocol'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import {
+  initialConnection,
+  type ConnectionAction,
+  type ConnectionEvent,
+  type ConnectionState,
+  type DownlinkMode,
+} from './connection-state.ts'
 import type { StreamEnd } from './event-stream.ts'
-import type { ConnectionEvent, ConnectionState, DownlinkMode } from './connection-state.ts'
-import { initialConnection } from './connection-state.ts'
 import { connectionStep } from './machine.ts'
 import { pollHealth } from './poll-machine.ts'
 
@@ -11,6 +16,10 @@ const ms = fc.oneof(fc.nat(3_000), fc.nat(1_000_000), fc.constant(Number.MAX_SAF
 const retry = fc.constantFrom('never', 'backoff', 'resync')
 const frame: fc.Arbitrary<DownlinkEvent> = fc.oneof(
   fc.constant<DownlinkEvent>({ type: 'ping', comment: 'hb' }),
+  fc
+    .tuple(fc.nat(100), fc.nat(10_000_000), fc.nat(999_999_999))
+    .map(([n, t, w]): DownlinkEvent => ({ type: 'ping', comment: `hb n=${n} t=${t} w=${w}` })),
+  ms.map((withinMs): DownlinkEvent => ({ type: 'sync', reason: '', withinMs: Math.min(withinMs, 300_000) })),
   fc.constant<DownlinkEvent>({ type: 'sync', reason: '' }),
   fc.constant<DownlinkEvent>({ type: 'command', controls: [] }),
   ms.map((reconnectAfterMs): DownlinkEvent => ({ type: 'drain', reconnectAfterMs })),
@@ -24,16 +33,22 @@ const streamEnd: fc.Arbitrary<StreamEnd> = fc.oneof(
 const event: fc.Arbitrary<ConnectionEvent> = fc.oneof(
   fc.constantFrom<ConnectionEvent>({ type: 'started' }, { type: 'opened' }, { type: 'timer' }),
   frame.map((value): ConnectionEvent => ({ type: 'frame', frame: value })),
+  fc
+    .tuple(frame, fc.integer({ min: -60_000, max: 60_000 }))
+    .map(([value, lagMs]): ConnectionEvent => ({ type: 'frame', frame: value, lagMs })),
+  fc.constant<ConnectionEvent>({ type: 'resumed' }),
   fc.tuple(streamEnd, ms).map(([end, retryMs]): ConnectionEvent => ({ type: 'ended', end, retryMs })),
   fc.tuple(retry, ms).map(([kind, retryAfterMs]): ConnectionEvent => ({
     type: 'failed',
     failure: { code: 'any', message: '', retry: kind },
     retryAfterMs,
   })),
-  fc.constantFrom('any', 'stream_silent', 'connect_failed').map((code): ConnectionEvent => ({
-    type: 'failed',
-    failure: { code, message: '', retry: 'backoff' },
-  })),
+  fc
+    .constantFrom('any', 'stream_silent', 'connect_failed', 'draining', 'stood_still')
+    .map((code): ConnectionEvent => ({
+      type: 'failed',
+      failure: { code, message: '', retry: 'backoff' },
+    })),
   fc.boolean().map((wake): ConnectionEvent => ({ type: 'pollAnswered', wake })),
   fc.tuple(fc.constantFrom('http_404', 'http_502'), ms).map(([code, retryAfterMs]): ConnectionEvent => ({
     type: 'pollFailed',
@@ -69,11 +84,15 @@ test('given any events > it dials and asks one at a time, waits with bounded tim
         // A dial exactly on the way into `connecting`, and the way into it is from `waiting` only: never two at once.
         expect(count('dial')).toBe(before.name === 'waiting' && after.name === 'connecting' ? 1 : 0)
         // A timer exactly on the way into `waiting`, but that a hub that is back may bring it forward.
-        const mayBringForward = happened.type === 'pollAnswered' && before.name === 'waiting'
+        const mayBringForward =
+          (happened.type === 'pollAnswered' || happened.type === 'resumed') && before.name === 'waiting'
         const timers = before.name !== 'waiting' && after.name === 'waiting' ? 1 : 0
         expect(count('setTimer')).toBe(mayBringForward ? Math.min(1, count('setTimer')) : timers)
         if (before.name === 'connecting' && after.name === 'open') expect(count('sync')).toBe(1)
-        const isNews = before.name !== after.name || pollHealth(before.poll) !== pollHealth(after.poll)
+        const isNews =
+          before.name !== after.name ||
+          pollHealth(before.poll) !== pollHealth(after.poll) ||
+          before.path.report.verdict !== after.path.report.verdict
         expect(count('report')).toBe(isNews ? 1 : 0)
         // One question at a time: an earlier one has been answered, or is ended first.
         if (happened.type === 'pollAnswered' || happened.type === 'pollFailed') isAsking = false
@@ -156,5 +175,83 @@ test('given any events and then a server that answers > every run ends in an ope
       }
       expect(state.name).toBe('open')
     }),
+  )
+})
+
+/** What a loop around the machine has under way; it lets only happen what can. */
+interface UnderWay {
+  attempt: 'none' | 'dialling' | 'open'
+  isAsking: boolean
+  timer: boolean
+  pollTimer: boolean
+}
+
+/** Whether `happened` can come about now; what it ends is ended. */
+function comesAbout({ type }: ConnectionEvent, under: UnderWay): boolean {
+  const was = { ...under }
+  if (type === 'timer' || type === 'pollTimer') {
+    under[type] = false
+    return was[type]
+  }
+  if (type === 'pollAnswered' || type === 'pollFailed') {
+    under.isAsking = false
+    return was.isAsking
+  }
+  if (type === 'opened' || type === 'failed') {
+    if (was.attempt === 'dialling') under.attempt = type === 'opened' ? 'open' : 'none'
+    return was.attempt === 'dialling'
+  }
+  if (type === 'ended' && was.attempt === 'open') under.attempt = 'none'
+  return type === 'ended' || type === 'frame' ? was.attempt === 'open' : type === 'resumed'
+}
+
+/** Does what the machine asks for, and fails if anything would be done twice at once. */
+function perform({ type }: ConnectionAction, under: UnderWay): void {
+  if (type === 'dial') {
+    expect(under.attempt, 'a second stream is dialled').toBe('none')
+    under.attempt = 'dialling'
+  }
+  if (type === 'ask') {
+    expect(under.isAsking, 'a second question is asked').toBe(false)
+    under.isAsking = true
+  }
+  if (type === 'setTimer') under.timer = true
+  if (type === 'setPollTimer') under.pollTimer = true
+  if (type === 'endPoll') {
+    under.isAsking = false
+    under.pollTimer = false
+  }
+}
+
+test('given whatever can happen > it is never stuck: a timer, a try or a stream is always under way', () => {
+  fc.assert(
+    fc.property(
+      mode,
+      fc.array(fc.tuple(event, ms, random), { minLength: 30, maxLength: 120 }),
+      (way, sequence) => {
+        const under: UnderWay = { attempt: 'none', isAsking: false, timer: false, pollTimer: false }
+        let state: ConnectionState = initialConnection(way)
+        let nowMs = 0
+        const step = (happened: ConnectionEvent, chance: number): void => {
+          const result = connectionStep(state, happened, { nowMs, random: chance })
+          state = result.state
+          for (const action of result.actions) perform(action, under)
+          if (way === 'poll') expect(under.isAsking || under.pollTimer).toBe(true)
+          else {
+            const isMoving = state.name === 'waiting' ? under.timer : under.attempt !== 'none'
+            expect(isMoving, `nothing is under way in the state ${state.name}`).toBe(true)
+          }
+          const asks = state.poll.name === 'off' || under.isAsking || under.pollTimer
+          expect(asks, `nothing is under way while wake is ${state.poll.name}`).toBe(true)
+        }
+        step({ type: 'started' }, 0)
+        for (const [happened, passedMs, chance] of sequence) {
+          if (!comesAbout(happened, under)) continue
+          nowMs += Math.min(passedMs, 1_000_000)
+          step(happened, chance)
+        }
+      },
+    ),
+    { numRuns: 300 },
   )
 })

@@ -105,7 +105,7 @@ const VERDICT_OF_CODE: Readonly<Record<string, PathVerdict>> = {
 }
 /** Codes of this machine's own doing, which say nothing of the path. */
 const OWN_CODES: ReadonlySet<string> = new Set(['client_closed', 'stood_still', 'no_credential'])
-const UNREACHED: ReadonlySet<PathVerdict> = new Set(['dns', 'refused', 'unreachable', 'tls', 'proxy-refused'])
+const UNREACHED: ReadonlySet<PathVerdict> = new Set(['dns', 'refused', 'unreachable', 'tls'])
 
 /** A stream was opened: its headers came. */
 export function pathOpened({ report, cuts }: PathState, nowMs: number): PathState {
@@ -156,12 +156,7 @@ export function pathFrame(
     heartbeat === undefined ? arrived : takeHeartbeat(arrived, heartbeat, heartbeatMs, lagMs, nowMs)
   const isLate = stream.batches.at(-1)?.isLate === true
   const report = heldBack(stream, heartbeatMs) ?? cleared(state, stream, isLate, heartbeatMs, nowMs)
-  const measured = heartbeat !== undefined && lagMs !== undefined && report.verdict === 'ok'
-  return {
-    cuts: state.cuts,
-    stream,
-    report: measured ? { ...report, lagMs: Math.max(0, Math.round(lagMs)) } : report,
-  }
+  return { cuts: state.cuts, stream, report }
 }
 
 /** The stream ended. */
@@ -173,8 +168,10 @@ export function pathEnded(state: PathState, end: StreamEnd, nowMs: number): Path
     case 'aborted':
     case 'drained':
       return { report, cuts }
-    case 'silent':
-      return { report: { verdict: stream.frameCount === 0 ? 'body-buffered' : 'stalled' }, cuts: [] }
+    case 'silent': {
+      const isBuffered = stream.frameCount === 0 || stream.batches.some(({ isLate }) => isLate)
+      return { report: { verdict: isBuffered ? 'body-buffered' : 'stalled' }, cuts: [] }
+    }
     case 'limit':
       return { report: { verdict: 'limit' }, cuts: [] }
     case 'revoked':

@@ -150,7 +150,7 @@ function fail(
   const { state: poll, actions } = pollStep(state.poll, { type: 'pollStarted' }, context)
   const polling = { ...failed, poll }
   const move =
-    isSilent && stream?.hasStreamed === true && !hadRelapse
+    isSilent && stream?.hasStreamed === true && !hadRelapse && state.poll.name === 'off'
       ? wait(polling, backoffMs, context, failure)
       : probe(polling, context, backoffMs, failure)
   return { ...move, actions: [...move.actions, ...actions] }
