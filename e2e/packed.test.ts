@@ -1,0 +1,218 @@
+/**
+ * The packages as an adopter gets them: packed, installed in a fresh project outside the workspace, and the examples of
+ * the documents type-checked and run there, on the oldest Node that is promised and on the workspace's.
+ */
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { packAll } from '../scripts/check-packages.ts'
+import { ROOT } from '../scripts/run-command.ts'
+import { documentExamples } from './document-examples.ts'
+
+const run = promisify(execFile)
+
+/** The oldest that `engines` of the packages promise. */
+const NODE_OLDEST = '22.19.0'
+const TYPESCRIPT_OLDEST = '5.9.3'
+const INSTALL_MS_MAX = 240_000
+
+const STRICT = {
+  strict: true,
+  skipLibCheck: false,
+  exactOptionalPropertyTypes: true,
+  noUncheckedIndexedAccess: true,
+  noImplicitOverride: true,
+  noFallthroughCasesInSwitch: true,
+  isolatedModules: true,
+  verbatimModuleSyntax: true,
+  module: 'nodenext',
+  target: 'es2024',
+  lib: ['es2024', 'esnext.disposable'],
+  types: ['node'],
+  noEmit: true,
+}
+
+let project: string
+/** Why the tests cannot run here, if they cannot. */
+let obstacle: string | undefined
+
+beforeAll(async () => {
+  project = await mkdtemp(join(tmpdir(), 'downlink-packed-'))
+  if (process.platform !== 'linux') {
+    obstacle = `Node ${NODE_OLDEST} comes from npm on Linux only`
+    return
+  }
+  const { tarballs, output } = await packAll(project)
+  if (tarballs === undefined) throw new Error(`The packages cannot be packed: ${output}`)
+  await writeProject(tarballs.map(({ name, filename }) => [name, `file:./${filename}`]))
+  obstacle = await install()
+  if (obstacle !== undefined) console.log(`skipped: e2e/packed.test.ts, as ${obstacle}`)
+}, INSTALL_MS_MAX)
+
+afterAll(() => rm(project, { recursive: true, force: true }))
+
+describe('given the packed packages in a fresh project', () => {
+  const typescripts = {
+    [`TypeScript ${TYPESCRIPT_OLDEST}`]: () => join(project, 'node_modules/typescript-oldest/lib/tsc.js'),
+    'the TypeScript of the workspace': () => join(ROOT, 'node_modules/typescript/bin/tsc'),
+  }
+  test.for(Object.entries(typescripts))(
+    '%s > takes the examples under strict settings',
+    async ([, tsc], { skip }) => {
+      skip(obstacle !== undefined, obstacle)
+      const checked = run(process.execPath, [tsc(), '-p', '.'], { cwd: project })
+      const verdict = await checked.then(
+        () => 'no error',
+        (error: Error & { stdout: string }) => `${error.stdout}${error.message}`,
+      )
+      expect(verdict, 'the examples must compile as they stand in the documents').toBe('no error')
+    },
+  )
+
+  const nodes = {
+    [`Node ${NODE_OLDEST}`]: () => join(project, 'node_modules/node-oldest/bin/node'),
+    'the Node of the workspace': () => process.execPath,
+  }
+  test.for(Object.entries(nodes))(
+    '%s > runs hub, agent, operator, test and command, and a control is applied',
+    async ([, node], { skip }) => {
+      skip(obstacle !== undefined, obstacle)
+      const version = await run(node(), ['node_modules/downlink/bin/downlink.js', '--version'], {
+        cwd: project,
+      })
+      expect(version.stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
+
+      await Promise.all(
+        ['hub.db', 'hub.db-wal', 'hub.db-shm', 'agent.key', 'agent-state'].map((name) =>
+          rm(join(project, name), { recursive: true, force: true }),
+        ),
+      )
+      const hub = startExample(node(), 'hub.ts', { PORT: '0' })
+      const [, port] = await hub.prints(/port: (\d+)/)
+      const [, token = ''] = await hub.prints(/token (\S+)/)
+      const url = `http://127.0.0.1:${port}`
+      const reply = await fetch(`${url}/api/v1/enrollment-keys`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ agentId: 'box-1' }),
+      })
+      const { key } = (await reply.json()) as { key: string }
+
+      const agent = startExample(node(), 'agent.ts', { DOWNLINK_HUB: url, DOWNLINK_ENROLLMENT_KEY: key })
+      await agent.prints(/^ok sse/m)
+      const operator = startExample(node(), 'operator.ts', { DOWNLINK_HUB: url, DOWNLINK_TOKEN: token })
+      await operator.prints(/^applied agent$/m)
+      expect(await operator.ended, operator.text()).toBe(0)
+      agent.child.kill('SIGTERM')
+      expect(await agent.ended, agent.text()).toBe(0)
+
+      const tests = await run(node(), ['--test', 'agent.test.ts'], { cwd: project })
+      expect(tests.stdout).toMatch(/pass 1\b[\s\S]*fail 0\b/)
+      for (const example of ['own-tasks.ts', 'tracing.ts']) {
+        // It exports its agent and runs nothing: that it can be loaded is the test.
+        await run(node(), ['--input-type=module', '-e', `await import('./${example}')`], { cwd: project })
+      }
+    },
+  )
+
+  test('the agent > brings along three packages and no more', async ({ skip }) => {
+    skip(obstacle !== undefined, obstacle)
+    const lone = join(project, 'lone')
+    await mkdir(lone)
+    await writeFile(join(lone, 'package.json'), JSON.stringify({ private: true }))
+    const files = (await readdir(project)).filter((name) =>
+      /^downlink-(?:agent|protocol)-.*\.tgz$/.test(name),
+    )
+    await run('npm', ['install', ...NPM_FLAGS, ...files.map((name) => `../${name}`)], { cwd: lone })
+    const { stdout } = await run('npm', ['ls', '--all', '--parseable'], { cwd: lone })
+    const installed = stdout.trim().split('\n').slice(1)
+    expect(installed.length, `it installed ${installed.join(', ')}`).toBe(4)
+  })
+})
+
+const NPM_FLAGS = ['--no-audit', '--no-fund', '--ignore-scripts', '--prefer-offline', '--loglevel=error']
+
+async function writeProject(packages: readonly (readonly [string, string])[]): Promise<void> {
+  const manifest = {
+    private: true,
+    type: 'module',
+    dependencies: Object.fromEntries(packages),
+    devDependencies: {
+      '@types/node': '24.19.2',
+      'node-oldest': `npm:node-linux-${process.arch}@${NODE_OLDEST}`,
+      'typescript-oldest': `npm:typescript@${TYPESCRIPT_OLDEST}`,
+    },
+  }
+  const config = { compilerOptions: STRICT, files: [...documentExamples().keys()] }
+  await writeFile(join(project, 'package.json'), JSON.stringify(manifest))
+  await writeFile(join(project, 'tsconfig.json'), JSON.stringify(config))
+  for (const [name, code] of documentExamples()) await writeFile(join(project, name), code)
+}
+
+/** Why it cannot be installed here; what cannot be installed anywhere throws. */
+async function install(): Promise<string | undefined> {
+  try {
+    await run('npm', ['install', ...NPM_FLAGS], { cwd: project, timeout: INSTALL_MS_MAX })
+    return undefined
+  } catch (error) {
+    const text = String((error as { stderr?: string }).stderr ?? error)
+    const isAway =
+      /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ERR_SOCKET|ENOTCACHED/.test(text)
+    if (isAway) return 'the npm registry cannot be reached'
+    throw new Error(`npm cannot install the packed packages:\n${text}`, { cause: error })
+  }
+}
+
+interface Example {
+  readonly child: ChildProcess
+  readonly ended: Promise<number | string>
+  text(): string
+  prints(pattern: RegExp): Promise<RegExpExecArray>
+}
+
+/** Starts an example in the project, with nothing of the workspace around it. */
+function startExample(node: string, file: string, env: Readonly<Record<string, string>>): Example {
+  const child = spawn(node, ['--disable-warning=ExperimentalWarning', file], {
+    cwd: project,
+    env: { PATH: process.env.PATH, HOME: project, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let text = ''
+  const watchers = new Set<() => void>()
+  const look = (): void => watchers.forEach((watcher) => watcher())
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (chunk: string) => {
+      text += chunk
+      look()
+    })
+  }
+  const ended = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | string)
+  void ended.then(look)
+  onTestFinished(async () => {
+    child.kill('SIGKILL')
+    await ended
+  })
+  return {
+    child,
+    ended,
+    text: () => text,
+    prints(pattern) {
+      const { promise, resolve, reject } = Promise.withResolvers<RegExpExecArray>()
+      const watcher = (): void => {
+        const found = pattern.exec(text)
+        if (found !== null) resolve(found)
+        else if (child.exitCode !== null || child.signalCode !== null) {
+          reject(new Error(`${file} ended without printing ${String(pattern)}. It printed:\n${text}`))
+        } else return
+        watchers.delete(watcher)
+      }
+      watchers.add(watcher)
+      watcher()
+      return promise
+    },
+  }
+}
