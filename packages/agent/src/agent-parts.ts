@@ -19,6 +19,7 @@ import { createMemoryJournal, type Journal } from './controls/journal.ts'
 import { openJournal } from './controls/open-journal.ts'
 import type { Outcome } from './controls/ledger-records.ts'
 import type { PatientJournal } from './controls/patient-journal.ts'
+import { lockDirectory, type DirectoryLock } from './directory-lock.ts'
 import { WatchedJournal } from './controls/watched-journal.ts'
 import { traceSync } from './diagnostics.ts'
 import type { AgentOptions } from './options.ts'
@@ -50,6 +51,8 @@ export interface AgentParts {
   readonly sync: SyncLoop
   readonly keys: KeyRing
   readonly standing: StandingWatch
+  /** Absent without a state directory. */
+  readonly lock?: DirectoryLock
 }
 
 /**
@@ -74,14 +77,18 @@ export async function openAgentParts(base: AgentBase): Promise<AgentParts> {
     ...(options.transport === undefined ? {} : { transport: options.transport }),
     journalId: () => journal?.ledger.journalId,
   })
+  const { stateDirectory } = options
+  let lock: DirectoryLock | undefined
   try {
+    lock = stateDirectory === undefined ? undefined : await lockDirectory(stateDirectory, clock)
     journal = await openKeptJournal(base)
   } catch (error) {
+    await lock?.[Symbol.asyncDispose]()
     await client.close()
     throw error
   }
   const parts = assemble(base, agentId, { client, journal, keys })
-  return { agentId, client, journal, keys, standing, ...parts }
+  return { agentId, client, journal, keys, standing, ...(lock === undefined ? {} : { lock }), ...parts }
 }
 
 /** The key in use and what the hubs say of it. @param running - what exists once anything is asked. */

@@ -30,6 +30,14 @@ import { waitAtMost } from './wait-at-most.ts'
 
 const CONCURRENCY_DEFAULT = 4
 
+function directoryTaken(): DownlinkError {
+  return new DownlinkError(
+    'state_directory_in_use',
+    'Another process has taken the state directory, as this one stood still for long. Stop one of the two.',
+    { retry: 'never' },
+  )
+}
+
 /** Why an agent's run has ended. */
 export interface AgentEnd {
   readonly reason: 'stopped' | 'revoked'
@@ -42,7 +50,7 @@ export interface Agent extends AsyncDisposable {
    * Resolves as `revoked` when the hub has said twice that the agent was revoked (R-62): its tasks have ended, and its
    * credential is put aside.
    * @throws DownlinkError if it cannot start: no credential, no agent id, a hub URL that must not be dialled, or a
-   * state directory that cannot be read.
+   * state directory that cannot be read or that another process uses (`state_directory_in_use`).
    */
   run(options?: { readonly signal?: AbortSignal }): Promise<AgentEnd>
   /**
@@ -181,6 +189,7 @@ class DownlinkAgent implements Agent {
   async #run(signal: AbortSignal): Promise<AgentEnd> {
     const parts = await this.#open()
     const { controls, journal } = parts
+    const lost = parts.lock?.lost
     let ended = 'stopped'
     try {
       // A sync of an agent that does not say what it holds would tell the hub that it is gone.
@@ -195,8 +204,11 @@ class DownlinkAgent implements Agent {
           status: () => this.status(),
           onTrouble: (error, message) => this.#events.log('warn', { error }, message),
         })
-        await this.#converse(parts, AbortSignal.any([signal, parts.standing.revoked]))
-        if (parts.standing.revoked.aborted) ended = 'revoked'
+        const { revoked } = parts.standing
+        const ends = [signal, revoked, ...(lost === undefined ? [] : [lost])]
+        await this.#converse(parts, AbortSignal.any(ends))
+        if (lost?.aborted === true) throw directoryTaken()
+        if (revoked.aborted) ended = 'revoked'
       }
     } catch (error) {
       ended = error instanceof DownlinkError ? error.code : 'failed'
@@ -204,6 +216,7 @@ class DownlinkAgent implements Agent {
     } finally {
       await this.#stop(parts)
       await this.#statusFile?.stop(ended)
+      await parts.lock?.[Symbol.asyncDispose]()
     }
     return { reason: ended === 'revoked' ? 'revoked' : 'stopped' }
   }

@@ -41,7 +41,7 @@ export interface AgentOptions {
   readonly concurrency?: number
   /**
    * Where decisions are kept, so that a restart neither repeats nor forgets one. Without it they live in memory, and
-   * every start tells the hub that the journal was lost (R-27).
+   * every start tells the hub that the journal was lost (R-27). One process at a time may use it.
    */
   readonly stateDirectory?: string
   readonly logger?: Logger

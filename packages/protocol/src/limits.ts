@@ -134,6 +134,10 @@ export const PROBE_MS_MAX = 300_000
 export const PROBE_HEARTBEATS = 3
 /** A frame is late after so many heartbeat periods. */
 export const LATE_HEARTBEATS = 1.5
+/** How often the holder of a state directory shows life to those who cannot see its process, how long it may show none, and how often they look, ms. */
+export const LOCK_BEAT_MS = 10_000
+export const LOCK_SILENT_MS = 30_000
+export const LOCK_WATCH_MS = 1_000
 /** Time for which an exchange whose reply may have been lost is repeated, ms: well within `ENROLLMENT_REPEAT_MS`. */
 export const ENROLL_PATIENCE_MS = 60_000
 /** Time between two words of a revocation before it is believed, ms: an outage of what lies between, or of a hub that forgot, is over by then (R-62). */
