@@ -22,6 +22,8 @@ const COMMANDS = [
   'logs',
   'enroll',
   'agent',
+  'rotate',
+  'revoke',
   'cancel',
   'hub',
 ]

@@ -2,6 +2,7 @@
 import {
   delay,
   DownlinkError,
+  field,
   isJsonObject,
   limits,
   parseJson,
@@ -49,12 +50,13 @@ const ATTEMPTS_MAX = 16
 export async function lockDirectory(directory: string, clock: Clock): Promise<DirectoryLock> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
   const own = await ownIdentity()
+  const inode = await inodeOf(directory)
   const draft = join(directory, `lock.${randomUUID().slice(0, 8)}.new`)
-  await writeNew(draft, `${JSON.stringify(own)}\n`)
+  await writeNew(draft, `${JSON.stringify({ ...own, inode })}\n`)
   try {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
       const highest = await highestOf(directory)
-      if (highest > 0) await assertFree(join(directory, `lock.${highest}`), directory, own, clock)
+      if (highest > 0) await assertFree(join(directory, `lock.${highest}`), { directory, inode, own, clock })
       const path = join(directory, `lock.${highest + 1}`)
       // Before it can be seen: whoever cannot see this process goes by the time of its file.
       await touch(draft, clock)
@@ -113,14 +115,17 @@ class HeldLock implements DirectoryLock {
   }
 }
 
+/** Who wants which directory. */
+interface Candidate {
+  readonly directory: string
+  readonly inode: string
+  readonly own: ProcessIdentity
+  readonly clock: Clock
+}
+
 /** @throws DownlinkError `state_directory_in_use`. */
-async function assertFree(
-  path: string,
-  directory: string,
-  own: ProcessIdentity,
-  clock: Clock,
-): Promise<void> {
-  const holder = await holderOf(path)
+async function assertFree(path: string, { directory, inode, own, clock }: Candidate): Promise<void> {
+  const holder = await holderOf(path, inode)
   if (holder === undefined) return
   const life = await lifeOf(holder, own)
   if (life === 'gone') return
@@ -133,11 +138,18 @@ async function assertFree(
   }
 }
 
-/** The process that is named in a lock; undefined if none is: it was let go of, or a power cut left it torn. */
-async function holderOf(path: string): Promise<ProcessIdentity | undefined> {
+/**
+ * The process that is named in a lock; undefined if none is: it was let go of, or a power cut left it torn, or it came
+ * here with a copy of another directory.
+ */
+async function holderOf(path: string, inode: string): Promise<ProcessIdentity | undefined> {
   const text = await readFile(path, 'utf8').catch(ignoreMissing)
   const json = parseJson((text ?? '').slice(0, limits.MESSAGE_CHARS_MAX), 4)
-  return isJsonObject(json) ? parseIdentity(json) : undefined
+  return isJsonObject(json) && field(json, 'inode') === inode ? parseIdentity(json) : undefined
+}
+
+async function inodeOf(directory: string): Promise<string> {
+  return String((await stat(directory, { bigint: true })).ino)
 }
 
 /** Watches the time of the file, which its process moves on. */

@@ -8,6 +8,7 @@ import { addEnrollCommand } from './commands/enroll.ts'
 import { addHubCommand } from './commands/hub.ts'
 import { addLogsCommand } from './commands/logs.ts'
 import { addRunCommand } from './commands/run.ts'
+import { addStandingCommands } from './commands/standing.ts'
 import { addTasksCommand } from './commands/tasks.ts'
 import { addUpCommand } from './commands/up.ts'
 import type { CommandContext } from './command-context.ts'
@@ -43,6 +44,7 @@ export function createProgram(
   addLogsCommand(program, run)
   addAuditCommand(program, run)
   addEnrollCommand(program, run)
+  addStandingCommands(program, run)
   return program
 }
 

@@ -17,7 +17,7 @@ const REPLY_DEPTH_MAX = limits.JSON_DEPTH_MAX + 8
 
 /** A request of the operator API. */
 export interface HubRequest {
-  readonly method: 'GET' | 'POST'
+  readonly method: 'GET' | 'POST' | 'DELETE'
   /** Below `/api/v1`, its parts already encoded. */
   readonly path: string
   /** Read again for every attempt, so that a wait gets shorter. */

@@ -320,11 +320,14 @@ test.each([
   expect((await failureOf(client.agent('a1'))).code).toBe('bad_reply')
 })
 
+const AGENT = { agentId: 'a1', status: 'online', labels: {}, keyRotation: 'asked' }
+
 test('given the calls without a wait > each asks its own path', async () => {
   const { client, seen } = await hubThat(({ url, method }, response) => {
     if (url.pathname.endsWith('/log')) return json(response, 200, { firstLine: 3, nextLine: 4, lines: ['x'] })
     if (url.pathname.endsWith('/enrollment-keys')) return json(response, 201, { id: 'k1', key: 'dle.k.s' })
-    if (url.pathname.endsWith('/sync')) return void response.writeHead(204).end()
+    if (url.pathname.endsWith('/sync') || method === 'DELETE') return void response.writeHead(204).end()
+    if (url.pathname.endsWith('/rotate-key')) return json(response, 200, AGENT)
     if (method === 'POST') return json(response, 201, { taskId: 't9', state: 'assigned' })
     return json(response, 200, { items: [] })
   })
@@ -333,12 +336,16 @@ test('given the calls without a wait > each asks its own path', async () => {
   expect(await handle.log()).toEqual({ firstLine: 3, nextLine: 4, lines: ['x'] })
   expect(await client.createEnrollmentKey({ uses: 2, labels: { zone: 'eu' } })).toMatchObject({ id: 'k1' })
   await client.nudge('a1')
+  expect(await client.rotateKey('a1')).toEqual(AGENT)
+  await client.revokeAgent('a 1')
   for await (const _ of client.controls('a1')) expect.unreachable('there are no controls')
   expect(seen.map((one) => `${one.method} ${one.url.pathname} ${one.body}`.trim())).toEqual([
     'POST /api/v1/agents/a1/tasks {"kind":"archive","input":{"folder":"/data"},"taskId":"t9"}',
     'GET /api/v1/agents/a1/tasks/t9/log',
     'POST /api/v1/enrollment-keys {"uses":2,"labels":{"zone":"eu"}}',
     'POST /api/v1/agents/a1/sync {}',
+    'POST /api/v1/agents/a1/rotate-key {}',
+    'DELETE /api/v1/agents/a%201',
     'GET /api/v1/agents/a1/controls',
   ])
 })

@@ -92,6 +92,10 @@ export interface OperatorClient {
   /** Who did what, and what became of it, oldest first, as long as the hub keeps it. Pages by itself. */
   audit(filter?: AuditFilter): AsyncIterable<AuditEntry>
   createEnrollmentKey(options?: EnrollmentKeyOptions): Promise<EnrollmentKey>
+  /** Has the agent replace its key; `keyRotation` of its record is gone once the new one is in use (R-64). */
+  rotateKey(agentId: string, options?: { readonly signal?: AbortSignal }): Promise<AgentRecord>
+  /** Ends the agent for good: no key of its holds any more, and what is open fails (R-62). */
+  revokeAgent(agentId: string, options?: { readonly signal?: AbortSignal }): Promise<void>
   /** Asks the agent to sync now. */
   nudge(agentId: string, options?: { readonly signal?: AbortSignal }): Promise<void>
 }
@@ -201,6 +205,27 @@ class HubOperatorClient implements OperatorClient {
       { method: 'POST', path: '/enrollment-keys', body, idempotencyKey: freshKey(), signal },
       readEnrollmentKey,
     )
+  }
+
+  rotateKey(agentId: string, options: { signal?: AbortSignal } = {}): Promise<AgentRecord> {
+    return this.#ask(
+      {
+        method: 'POST',
+        path: `${agentPath(agentId)}/rotate-key`,
+        body: {},
+        idempotencyKey: freshKey(),
+        signal: options.signal,
+      },
+      readAgent,
+    )
+  }
+
+  async revokeAgent(agentId: string, options: { signal?: AbortSignal } = {}): Promise<void> {
+    await sendRequest(this.#connection, {
+      method: 'DELETE',
+      path: agentPath(agentId),
+      signal: options.signal,
+    })
   }
 
   async nudge(agentId: string, options: { signal?: AbortSignal } = {}): Promise<void> {

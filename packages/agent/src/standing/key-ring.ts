@@ -32,7 +32,7 @@ export class KeyRing {
     return this.#key
   }
 
-  /** The hub wants another key in use. One that could not be had or kept is asked for again, at most once a minute. */
+  /** The hub wants another key in use. After one that could not be had or kept, none is asked for for a minute. */
   rotate(): void {
     const nowMs = this.#options.clock.monotonicMs()
     if (nowMs < this.#notBeforeMs) return
@@ -41,6 +41,7 @@ export class KeyRing {
       const next = await this.#options.ask(this.#stopped.signal)
       if (next === undefined || next === this.#key) return
       await this.#options.credential.write(next)
+      this.#notBeforeMs = -Infinity
       this.#use(next)
     }, 'the key could not be replaced; the one in use stays valid')
   }

@@ -7,23 +7,16 @@ import {
   type AgentEnd,
   type AgentStatus,
 } from '@downlink/agent'
-import { field, HttpError, isJsonObject, parseJson, stringField, limits } from '@downlink/protocol'
-import { readFile } from 'node:fs/promises'
+import { lockDirectory } from '@downlink/agent/internal'
+import { DownlinkError, HttpError } from '@downlink/protocol'
 import { join } from 'node:path'
+import { memoFile, type AgentMemo } from '../agent-memo.ts'
+import type { AgentNetwork } from '../agent-network.ts'
 import type { CommandContext } from '../command-context.ts'
-import { hasCode, makePrivateFolder, shownPath, writePrivateFile } from '../discovery.ts'
+import { makePrivateFolder, shownPath, writePrivateFile } from '../discovery.ts'
 import { CommandError, EXIT } from '../exit-codes.ts'
-import { lockFolder } from '../folder-lock.ts'
 import { createLineLogger } from '../line-logger.ts'
 import type { TaskKinds } from '../task-config.ts'
-
-/** What an agent's folder remembers beside its credential. */
-export interface AgentMemo {
-  readonly agentId: string
-  readonly hub: string
-  /** Whether the hub was found in `./.downlink`, where its port may be another one at the next start. */
-  readonly isLocal: boolean
-}
 
 /** An agent to run. */
 export interface AgentProcessOptions {
@@ -36,29 +29,15 @@ export interface AgentProcessOptions {
   /** Enrolls again, although there is a credential: this hub does not know the agent. */
   readonly isUnknown?: boolean
   readonly concurrency?: number
-  readonly allowPlainHttp?: boolean
+  readonly labels?: Readonly<Record<string, string>>
+  readonly network?: AgentNetwork
   readonly onStatus?: (status: AgentStatus) => void
 }
 
 /** A prepared agent. Disposing of it lets go of its folder; do so after its run has ended. */
-export interface AgentProcess extends Disposable {
+export interface AgentProcess extends AsyncDisposable {
   /** Resolves when `signal` has aborted, or the agent was revoked, and nothing of its tasks runs any more. */
   run(signal: AbortSignal): Promise<AgentEnd>
-}
-
-/** The folder's memo, or undefined before the first enrollment. */
-export async function readAgentMemo(folder: string): Promise<AgentMemo | undefined> {
-  const text = await readFile(join(folder, 'agent.json'), 'utf8').catch((error: unknown) => {
-    if (hasCode(error, 'ENOENT')) return ''
-    throw error
-  })
-  const json = parseJson(text, 8)
-  if (!isJsonObject(json)) return undefined
-  const agentId = stringField(json, 'agentId', limits.ID_CHARS_MAX)
-  const hub = stringField(json, 'hub', limits.MESSAGE_CHARS_MAX)
-  return agentId === undefined || hub === undefined
-    ? undefined
-    : { agentId, hub, isLocal: field(json, 'isLocal') === true }
 }
 
 /** Whether the folder holds a credential. */
@@ -74,32 +53,33 @@ export async function prepareAgent(
   context: CommandContext,
   options: AgentProcessOptions,
 ): Promise<AgentProcess> {
-  const { clock, random, cwd, output } = context
+  const { clock, random, output } = context
   const { folder, memo, name, kinds } = options
   await makePrivateFolder(folder)
-  const lock = lockFolder(folder, shownPath(cwd, folder))
+  const lock = await lockFolder(folder, context)
   try {
     await enrollOnce(context, options)
     const agent = createAgent({
-      hubs: [memo.hub],
+      hubs: memo.hubs,
       credential: credentialOf(folder),
       agentId: memo.agentId,
       name,
       tasks: Object.fromEntries(Object.entries(kinds).map(([kind, task]) => [kind, processTask(task)])),
       stateDirectory: join(folder, 'state'),
       logger: createLineLogger(output, `agent ${memo.agentId}`, 'error'),
-      allowPlainHttp: options.allowPlainHttp ?? false,
+      ...options.network,
       clock,
       random,
+      ...(options.labels === undefined ? {} : { labels: options.labels }),
       ...(options.concurrency === undefined ? {} : { concurrency: options.concurrency }),
     })
     agent.on('status', ({ status }) => options.onStatus?.(status))
     return {
       run: (signal) => agent.run({ signal }),
-      [Symbol.dispose]: () => lock[Symbol.dispose](),
+      [Symbol.asyncDispose]: () => lock[Symbol.asyncDispose](),
     }
   } catch (error) {
-    lock[Symbol.dispose]()
+    await lock[Symbol.asyncDispose]()
     throw error
   }
 }
@@ -108,21 +88,37 @@ async function enrollOnce(context: CommandContext, options: AgentProcessOptions)
   const { folder, memo, isUnknown = false } = options
   if (isUnknown || !(await hasCredential(folder))) {
     const enrollmentKey = await options.enrollmentKey()
+    const { mode: _, ...network } = options.network ?? { allowPlainHttp: false }
     try {
       await enroll({
-        hub: memo.hub,
+        hub: memo.hubs,
         enrollmentKey,
         agentId: memo.agentId,
         credential: credentialOf(folder),
         clock: context.clock,
+        random: context.random,
         signal: context.stopSignal(),
-        allowPlainHttp: options.allowPlainHttp ?? false,
+        ...network,
       })
     } catch (error) {
       throw enrollmentRefused(error, memo.agentId)
     }
   }
-  await writePrivateFile(join(folder, 'agent.json'), `${JSON.stringify(memo)}\n`)
+  await writePrivateFile(memoFile(folder), `${JSON.stringify(memo)}\n`)
+}
+
+/** Takes the folder, so that no two processes enroll in it at once; the agent takes its state directory by itself. */
+async function lockFolder(folder: string, { clock, cwd }: CommandContext): Promise<AsyncDisposable> {
+  try {
+    return await lockDirectory(folder, clock)
+  } catch (error) {
+    if (!(error instanceof DownlinkError) || error.code !== 'state_directory_in_use') throw error
+    throw new CommandError(
+      EXIT.failed,
+      `Another process runs the agent in ${shownPath(cwd, folder)}. ${error.message} To start a second one here: downlink agent --name second`,
+      { cause: error },
+    )
+  }
 }
 
 function enrollmentRefused(error: unknown, agentId: string): unknown {

@@ -5,16 +5,17 @@ import type { Command } from 'commander'
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
+import { agentMemo, type AgentMemo } from '../agent-memo.ts'
+import { networkOf, withNetworkOptions, type NetworkFlags } from '../agent-network.ts'
 import type { CommandContext } from '../command-context.ts'
-import { dataFolder, hasCode, readHubUrl, shownPath } from '../discovery.ts'
+import { hasCode, shownPath } from '../discovery.ts'
 import { CommandError, EXIT, type ExitCode } from '../exit-codes.ts'
 import { countArgument, withClient, withExample } from '../operator-command.ts'
 import { readTaskKinds, sampleKinds } from '../task-config.ts'
-import type { AgentMemo } from './agent-process.ts'
+import { labelArgument } from '../label-argument.ts'
 import { addAgentStatusCommand } from './agent-status.ts'
 
-interface AgentFlags {
-  readonly hub?: string
+interface AgentFlags extends NetworkFlags {
   readonly enrollmentKey?: string
   readonly enrollmentKeyFile?: string
   readonly name?: string
@@ -22,7 +23,7 @@ interface AgentFlags {
   readonly data?: string
   readonly config?: string
   readonly concurrency?: number
-  readonly allowPlainHttp?: boolean
+  readonly label?: Readonly<Record<string, string>>
 }
 
 /** How long the key that this command makes for itself is good for, ms: it is used at once. */
@@ -39,7 +40,7 @@ export function addAgentCommand(
     .description(
       'Enroll this machine as an agent, once, and run it until it is ended. It runs only the commands that its own configuration names.',
     )
-    .option('--hub <url>', 'the hub; found in ./.downlink when it runs from this folder')
+  withNetworkOptions(command)
     .option('--enrollment-key <key>', 'needed once, unless the hub runs from this folder')
     .option(
       '--enrollment-key-file <file>',
@@ -56,7 +57,7 @@ export function addAgentCommand(
       'the commands that it may run; the samples archive, counter and hash unless told',
     )
     .option('--concurrency <count>', 'how many tasks run at once; 4 unless told', countArgument)
-    .option('--allow-plain-http', 'send the credential unencrypted to a hub on another machine')
+    .option('--label <name=value>', 'a label that people find it by; may stand several times', labelArgument)
     .action((flags: AgentFlags) => run((context) => runAgent(context, flags)))
   withExample(command, 'agent --name second')
   addAgentStatusCommand(command, run, agentFolder)
@@ -90,12 +91,12 @@ async function runAgent(context: CommandContext, flags: AgentFlags): Promise<Exi
   }
   const folder = resolve(cwd, flags.data ?? agentFolder(name))
   // Loaded only now: the operators' commands do without an agent's code, and start sooner.
-  const { prepareAgent, readAgentMemo } = await import('./agent-process.ts')
-  const known = await readAgentMemo(folder)
-  const memo = await memoOf(context, flags, folder, wantedId, known)
+  const { prepareAgent } = await import('./agent-process.ts')
+  const memo = await agentMemo(cwd, folder, wantedId, flags)
+  const network = await networkOf(cwd, flags)
   const kinds = flags.config === undefined ? sampleKinds() : await readTaskKinds(resolve(cwd, flags.config))
   const signal = context.stopSignal()
-  using agent = await prepareAgent(context, {
+  await using agent = await prepareAgent(context, {
     folder,
     memo,
     name,
@@ -103,10 +104,11 @@ async function runAgent(context: CommandContext, flags: AgentFlags): Promise<Exi
     enrollmentKey: () => enrollmentKeyOf(context, flags, memo),
     onStatus: (status) => output.line(statusText(memo.agentId, status)),
     ...(flags.concurrency === undefined ? {} : { concurrency: flags.concurrency }),
-    ...(flags.allowPlainHttp === undefined ? {} : { allowPlainHttp: flags.allowPlainHttp }),
+    ...(flags.label === undefined ? {} : { labels: flags.label }),
+    network,
   })
   output.line(
-    `Agent ${memo.agentId} runs ${Object.keys(kinds).join(', ')} for ${memo.hub}; data in ${shownPath(cwd, folder)}.`,
+    `Agent ${memo.agentId} runs ${Object.keys(kinds).join(', ')} for ${memo.hubs.join(' and ')}; data in ${shownPath(cwd, folder)}.`,
   )
   const { reason } = await agent.run(signal)
   if (reason === 'revoked') {
@@ -117,38 +119,6 @@ async function runAgent(context: CommandContext, flags: AgentFlags): Promise<Exi
   }
   output.line(`Agent ${memo.agentId} has stopped; nothing of its tasks runs any more.`)
   return EXIT.done
-}
-
-/** Which hub, under which id; a credential is only ever sent to the hub that gave it. */
-async function memoOf(
-  { cwd }: CommandContext,
-  flags: AgentFlags,
-  folder: string,
-  wantedId: string,
-  known: AgentMemo | undefined,
-): Promise<AgentMemo> {
-  const shown = shownPath(cwd, folder)
-  if (known !== undefined && flags.agentId !== undefined && flags.agentId !== known.agentId) {
-    throw new CommandError(
-      EXIT.usage,
-      `The agent in ${shown} is ${known.agentId}. For another id take another --name or --data.`,
-    )
-  }
-  if (known !== undefined && flags.hub !== undefined && originOf(flags.hub) !== originOf(known.hub)) {
-    throw new CommandError(
-      EXIT.usage,
-      `The agent in ${shown} is enrolled with ${known.hub}, and its credential is not sent elsewhere. For another hub take another --name or --data.`,
-    )
-  }
-  const agentId = known?.agentId ?? wantedId
-  if (flags.hub !== undefined) return { agentId, hub: flags.hub, isLocal: known?.isLocal ?? false }
-  if (known !== undefined && !known.isLocal) return known
-  const hub = (await readHubUrl(dataFolder(cwd))) ?? known?.hub
-  if (hub !== undefined) return { agentId, hub, isLocal: true }
-  throw new CommandError(
-    EXIT.usage,
-    'No hub was named, and ./.downlink knows of none. Start one here with: downlink up. Or name one: --hub URL --enrollment-key-file FILE',
-  )
 }
 
 async function enrollmentKeyOf(context: CommandContext, flags: AgentFlags, memo: AgentMemo): Promise<string> {
@@ -186,8 +156,4 @@ export function statusText(agentId: string, { standing, code, downlink, hub, rem
     case 'offline':
       return `Agent ${agentId} does not reach ${hub.origin}; it tries again by itself.`
   }
-}
-
-function originOf(url: string): string | undefined {
-  return URL.canParse(url) ? new URL(url).origin : undefined
 }

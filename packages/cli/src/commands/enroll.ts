@@ -1,7 +1,8 @@
 /** `downlink enroll`: makes an enrollment key, which an agent exchanges for its own credential. */
-import { InvalidArgumentError, type Command } from 'commander'
+import type { Command } from 'commander'
 import type { CommandContext } from '../command-context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
+import { labelArgument } from '../label-argument.ts'
 import {
   countArgument,
   durationArgument,
@@ -35,17 +36,11 @@ export function addEnrollCommand(
     .option(
       '--label <name=value>',
       'a label for the agents that enroll with it; may stand several times',
-      addLabel,
+      labelArgument,
     )
     .option('--agent-id <id>', 'the only agent that it may enroll, even one that exists')
     .action((flags: EnrollFlags) => run((context) => makeKey(context, flags)))
   withExample(command, 'enroll --uses 10 --ttl 1h')
-}
-
-function addLabel(text: string, previous: Readonly<Record<string, string>> = {}): Record<string, string> {
-  const at = text.indexOf('=')
-  if (at < 1) throw new InvalidArgumentError('Give a label such as zone=eu.')
-  return { ...previous, [text.slice(0, at)]: text.slice(at + 1) }
 }
 
 async function makeKey(context: CommandContext, flags: EnrollFlags): Promise<ExitCode> {

@@ -43,7 +43,7 @@ async function runUp(context: CommandContext, flags: UpFlags): Promise<ExitCode>
   const signal = context.stopSignal()
   const folder = dataFolder(cwd, flags.data)
   await using hub = await openHub(context, flags, folder, 'up')
-  using agent = await prepareLocalAgent(context, hub, folder)
+  await using agent = await prepareLocalAgent(context, hub, folder)
   output.line('Downlink is up.')
   tellHub(context, flags, folder, hub)
   output.line(`  agent           ${AGENT_ID}, which runs ${Object.keys(sampleKinds()).join(', ')}`)
@@ -75,7 +75,7 @@ async function prepareLocalAgent(
   const { prepareAgent } = await import('./agent-process.ts')
   return prepareAgent(context, {
     folder: join(folder.path, 'agents', AGENT_ID),
-    memo: { agentId: AGENT_ID, hub: url.href, isLocal: true },
+    memo: { agentId: AGENT_ID, hubs: [url.href], isLocal: true },
     name: AGENT_ID,
     kinds: sampleKinds(),
     // Named, so that it also stands for an agent whose folder was deleted.
