@@ -88,12 +88,15 @@ async function readWithFetch({ httpPort }: ServeAnswer, onEvent: Handler): Promi
 /** The floor: what a program could at best do with the same frames. */
 async function readRaw({ tcpPort }: ServeAnswer, onEvent: Handler): Promise<void> {
   const socket = connect({ port: tcpPort, host: '127.0.0.1', noDelay: true })
-  for await (const chunk of socket as AsyncIterable<Buffer>) {
-    // Small frames are not cut on their way over loopback, but may come together.
-    for (const [, data = ''] of chunk.toString().matchAll(/^data: (.*)$/gm)) {
-      if (onEvent('sync', JSON.parse(data))) return
-    }
-  }
+  await new Promise<void>((resolve) => {
+    socket.on('data', (chunk) => {
+      // Small frames are not cut on their way over loopback, but may come together.
+      for (const [, data = ''] of chunk.toString().matchAll(/^data: (.*)$/gm)) {
+        if (onEvent('sync', JSON.parse(data))) return resolve()
+      }
+    })
+  })
+  socket.destroy()
 }
 
 async function measure(reader: Reader, ports: ServeAnswer, { events }: ServeRequest): Promise<ClientAnswer> {

@@ -1,6 +1,6 @@
 /** A process that serves event streams: bursts of texts or commands, or single events that say when they were written. */
 import { once } from 'node:events'
-import { createServer as createHttpServer, type ServerResponse } from 'node:http'
+import { createServer as createHttpServer } from 'node:http'
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { encodePreamble, encodeSync } from '@downlink/protocol'
@@ -29,12 +29,14 @@ const texts = Buffer.from(Buffer.from(commands).toString().replaceAll(NAME_LINE,
 const eventsPerBlock = texts.toString().split('\n\n').length - 1
 let serving: ServeRequest = { mode: 'texts', events: 0 }
 
-async function serve(to: ServerResponse | Socket): Promise<void> {
+/** Writes to the bare socket on both ports, so that all subjects get the same bytes by the same calls. */
+async function serve(socket: Socket, framed: (bytes: Uint8Array) => Uint8Array): Promise<void> {
   const { mode, events } = serving
+  const block = framed(mode === 'texts' ? texts : commands)
   const closed = new AbortController()
-  to.on('close', () => closed.abort())
-  to.on('error', () => closed.abort())
-  to.write(encodePreamble(15_000, 2_000))
+  socket.on('close', () => closed.abort())
+  socket.on('error', () => closed.abort())
+  socket.write(framed(encodePreamble(15_000, 2_000)))
   for (
     let sent = 0;
     sent < events && !closed.signal.aborted;
@@ -42,11 +44,16 @@ async function serve(to: ServerResponse | Socket): Promise<void> {
   ) {
     if (mode === 'latency') {
       await sleep(LATENCY_PAUSE_MS)
-      to.write(encodeSync(String(process.hrtime.bigint())))
-    } else if (!to.write(mode === 'texts' ? texts : commands)) {
-      await once(to, 'drain', { signal: closed.signal }).catch(() => undefined)
+      socket.write(framed(encodeSync(String(process.hrtime.bigint()))))
+    } else if (!socket.write(block)) {
+      await once(socket, 'drain', { signal: closed.signal }).catch(() => undefined)
     }
   }
+}
+
+/** As HTTP's chunked encoding has it. */
+function chunked(bytes: Uint8Array): Uint8Array {
+  return Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from('\r\n')])
 }
 
 async function listen(server: Server): Promise<number> {
@@ -55,11 +62,16 @@ async function listen(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-const http = createHttpServer((_request, response) => {
-  response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' })
-  void serve(response)
+const http = createHttpServer({ noDelay: true }, ({ socket }, response) => {
+  response.writeHead(200, {
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-cache',
+    'transfer-encoding': 'chunked',
+  })
+  response.flushHeaders()
+  void serve(socket, chunked)
 })
-const tcp = createTcpServer({ noDelay: true }, (socket) => void serve(socket))
+const tcp = createTcpServer({ noDelay: true }, (socket) => void serve(socket, (bytes) => bytes))
 const answer: ServeAnswer = { httpPort: await listen(http), tcpPort: await listen(tcp) }
 
 process.on('message', (request: ServeRequest) => {
