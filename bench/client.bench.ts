@@ -8,8 +8,9 @@ import { inRounds, ratioOf, spreadOf, type Round } from './rounds.ts'
 
 const BURST_SUBJECTS = ['downlink', 'eventsource', 'fetch + eventsource-parser'] as const
 const LATENCY_SUBJECTS = [...BURST_SUBJECTS, 'raw TCP'] as const
-const BURST_EVENTS = 200_000
-const LATENCY_EVENTS = 1_000
+/** Enough for compilers and collectors to have settled: shorter bursts measure how each client starts. */
+const BURST_EVENTS = 1_000_000
+const LATENCY_EVENTS = 2_000
 const QUICK_PART = 20
 
 export async function clientRows(effort: Effort, onRow: (row: Row) => void): Promise<Row[]> {

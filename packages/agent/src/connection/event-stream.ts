@@ -152,8 +152,11 @@ class StreamReader implements EventStream {
   }
 
   private next(): Promise<IteratorResult<DownlinkEvent, undefined>> {
-    if (!this.incoming.hasWaiting) this.read()
-    const event = this.incoming.take()
+    let event = this.incoming.take()
+    if (event === undefined) {
+      this.read()
+      event = this.incoming.take()
+    }
     if (event !== undefined) return Promise.resolve({ done: false, value: event })
     if (this.finished) return Promise.resolve(DONE)
     return new Promise((resolve) => this.asking.push(resolve))
@@ -177,7 +180,8 @@ class StreamReader implements EventStream {
     if (this.incoming.frames === this.framesSeen) return
     this.framesSeen = this.incoming.frames
     reply.progressed()
-    this.liveness.touch()
+    // Otherwise nobody counts, until the hold ends.
+    if (!this.isHeldUp) this.liveness.touch()
     this.liveness.setDeadline(this.livenessMs())
   }
 

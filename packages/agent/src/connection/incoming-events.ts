@@ -15,6 +15,8 @@ import type { ReplyBody } from './reply-body.ts'
 /** A heartbeat and when it was read, by the monotonic clock, ms. */
 export type ReceivedHeartbeat = Heartbeat & { readonly receivedMs: number }
 
+const WAITING_MAX = limits.STREAM_EVENTS_WAITING_MAX
+
 /**
  * What a stream has brought: at most `STREAM_EVENTS_WAITING_MAX` events that wait, and what the lines that were read said
  * about the stream itself. The bytes behind those events stay as they came.
@@ -32,7 +34,10 @@ export class IncomingEvents {
   /** The bound that the stream passed: what it brought before is still there, and nothing more will be. */
   failure: SseLimitError | undefined
   private readonly clock: Clock
-  private readonly waiting: DownlinkEvent[] = []
+  /** A ring: `count` events from `first` on. */
+  private readonly waiting = Array.from<DownlinkEvent | undefined>({ length: WAITING_MAX })
+  private first = 0
+  private count = 0
   private readonly decoder = createSseDecoder({
     event: (name, data) => this.receive(downlinkEvent(name, data)),
     comment: (text) => this.receiveComment(text),
@@ -45,18 +50,20 @@ export class IncomingEvents {
     this.clock = clock
   }
 
-  get hasWaiting(): boolean {
-    return this.waiting.length > 0
-  }
-
   /** The next event that waits. */
   take(): DownlinkEvent | undefined {
-    return this.waiting.shift()
+    if (this.count === 0) return undefined
+    const event = this.waiting[this.first]
+    this.waiting[this.first] = undefined
+    this.first = (this.first + 1) % WAITING_MAX
+    this.count -= 1
+    return event
   }
 
   /** Reads on in `body`, as far as there is room for events. */
   read(body: ReplyBody): void {
     try {
+      if (this.count === WAITING_MAX) return
       if (this.isHeldUp) this.isHeldUp = !this.decoder.resume()
       while (!this.isHeldUp) {
         const bytes = body.read()
@@ -77,13 +84,16 @@ export class IncomingEvents {
   /** Drops the events that wait, too. */
   drop(): void {
     this.end()
-    this.waiting.length = 0
+    this.waiting.fill(undefined)
+    this.count = 0
   }
 
   private receive(event: DownlinkEvent): void {
     this.frames += 1
     if (event.type === 'drain') this.isDraining = true
-    if (this.waiting.push(event) >= limits.STREAM_EVENTS_WAITING_MAX) this.decoder.pause()
+    this.waiting[(this.first + this.count) % WAITING_MAX] = event
+    this.count += 1
+    if (this.count === WAITING_MAX) this.decoder.pause()
   }
 
   private receiveComment(comment: string): void {
