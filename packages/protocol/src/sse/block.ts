@@ -1,12 +1,13 @@
 /** Interprets the lines of an event stream as fields, comments and the ends of events, within bounds. */
 import { SSE_RETRY_MS_MAX } from '../limits.ts'
+import { textOf } from './bytes.ts'
+import { KnownLine } from './known-line.ts'
 import { SseLimitError } from './sse-error.ts'
 import type { SseLimits } from './sse-error.ts'
 import type { SseSink } from './sse-sink.ts'
 
 const NUL = '\0'
-const LF = 0x0a
-const CR = 0x0d
+const NAME_DEFAULT = 'message'
 const SPACE = 0x20
 const ZERO = 0x30
 const NINE = 0x39
@@ -20,22 +21,6 @@ const DATA: readonly number[] = [0x64, 0x61, 0x74, 0x61]
 const EVENT: readonly number[] = [0x65, 0x76, 0x65, 0x6e, 0x74]
 const ID: readonly number[] = [0x69, 0x64]
 const RETRY: readonly number[] = [0x72, 0x65, 0x74, 0x72, 0x79]
-
-/** Names and heartbeats are shorter; a longer line is not worth remembering. */
-const KNOWN_LINE_BYTES_MAX = 64
-
-/** How often a line that differs is remembered: those that carry a counter never come again. */
-const LINES_PER_REMEMBERED = 8
-
-/** A line of its kind, which is most often the next one too: comparing it costs less than decoding it. */
-interface KnownLine {
-  readonly bytes: Uint8Array
-  /** Zero if nothing is remembered. */
-  length: number
-  value: string
-  /** Lines that differed since this one was remembered. */
-  misses: number
-}
 
 /**
  * The block being read: what its lines have said so far.
@@ -52,17 +37,22 @@ export class SseBlock {
   private readonly eventBytesMax: number
   private readonly blockBytesMax: number
   private readonly blockLinesMax: number
+  /** A block of fewer bytes passes no bound but that of lines. */
+  private readonly smallBlockBytesMax: number
   /** Of the block: zero before it begins. */
   private blockLines = 0
   private blockBytes = 0
-  private name = ''
+  private name = NAME_DEFAULT
   private dataLines = 0
+  /** The data lines, joined by LF; whether one is behind the last too. */
   private data = ''
-  private dataBytes = 0
+  private dataEndsInLf = false
+  /** Bytes of `data`. */
+  dataBytes = 0
   /** Of the stream: `id` outlives its block. */
   private id = ''
-  private readonly knownName: KnownLine = unknownLine()
-  private readonly knownComment: KnownLine = unknownLine()
+  private readonly knownName = new KnownLine()
+  private readonly knownComment = new KnownLine()
 
   constructor(sink: SseSink, limits: SseLimits) {
     this.sink = sink
@@ -70,6 +60,7 @@ export class SseBlock {
     this.eventBytesMax = limits.eventBytesMax
     this.blockBytesMax = limits.blockBytesMax
     this.blockLinesMax = limits.blockLinesMax
+    this.smallBlockBytesMax = Math.min(this.lineBytesMax, this.eventBytesMax, this.blockBytesMax)
   }
 
   /** Drops the incomplete block and ends all calls to the sink. */
@@ -78,24 +69,32 @@ export class SseBlock {
     this.reset()
   }
 
-  /** Reads the line at `bytes[at]` if it is one that was read before; returns its length, or 0 if it is not. */
-  readKnownLine(bytes: Uint8Array, at: number, to: number): number {
-    const first = bytes[at]
-    if (first === COLON) {
-      const known = this.knownComment
-      if (!isAt(known, bytes, at, to)) return 0
-      if (this.blockLines > 0) this.count(known.length)
-      this.sink.comment(known.value)
-      return known.length
-    }
+  /** Reads the line at `at`, which begins with `first`, if it is one that is remembered; returns its bytes with its LF, or 0. */
+  readKnownLine(view: DataView, first: number, at: number, to: number): number {
     if (first === LETTER_E) {
       const known = this.knownName
-      if (!isAt(known, bytes, at, to)) return 0
+      if (!known.isAt(view, at, to)) return 0
       this.count(known.length)
       this.name = known.value
-      return known.length
+      return known.length + 1
+    }
+    if (first === COLON) {
+      const known = this.knownComment
+      if (!known.isAt(view, at, to)) return 0
+      if (this.blockLines > 0) this.count(known.length)
+      this.sink.comment(known.value)
+      return known.length + 1
     }
     return 0
+  }
+
+  /** Reads the comment `bytes[at, end)`, whose text is given. */
+  readComment(bytes: Uint8Array, at: number, end: number, comment: string): void {
+    if (end - at > this.lineBytesMax) throw new SseLimitError('sse_line_too_long', this.lineBytesMax)
+    if (this.blockLines > 0) this.count(end - at)
+    if (this.knownComment.wants(end - at))
+      learn(this.knownComment, bytes, at, end, valueStart(bytes, at, end))
+    this.sink.comment(comment)
   }
 
   /** Reads the line `bytes[at, end)`, not empty, which is `text[charAt, charEnd)`. */
@@ -106,8 +105,9 @@ export class SseBlock {
     const first = bytes[at]
     if (first === COLON) {
       if (this.blockLines > 0) this.count(end - at)
-      const comment = text.substring(charAt + valueStart(bytes, at, end) - at, charEnd)
-      remember(this.knownComment, bytes, at, end, comment)
+      const valueAt = valueStart(bytes, at, end)
+      const comment = text.substring(charAt + valueAt - at, charEnd)
+      if (this.knownComment.wants(end - at)) learn(this.knownComment, bytes, at, end, valueAt)
       this.sink.comment(comment)
       return
     }
@@ -116,12 +116,12 @@ export class SseBlock {
     // What stands before a value is ASCII, so its bytes are its characters.
     if (first === LETTER_D) {
       start = fieldValueStart(DATA, bytes, at, end)
-      if (start !== -1) this.addData(text.substring(charAt + start - at, charEnd), end - start)
+      if (start !== -1) this.addData(text.substring(charAt + start - at, charEnd), end - start, false)
     } else if (first === LETTER_E) {
       start = fieldValueStart(EVENT, bytes, at, end)
       if (start === -1) return
-      this.name = text.substring(charAt + start - at, charEnd)
-      remember(this.knownName, bytes, at, end, this.name)
+      this.name = start === end ? NAME_DEFAULT : text.substring(charAt + start - at, charEnd)
+      if (start < end && this.knownName.wants(end - at)) learn(this.knownName, bytes, at, end, start)
     } else if (first === LETTER_I) {
       start = fieldValueStart(ID, bytes, at, end)
       if (start === -1) return
@@ -133,19 +133,38 @@ export class SseBlock {
     }
   }
 
-  /** Reads a `data` line of `lineBytes` whose value has `valueBytes`. */
-  readData(value: string, lineBytes: number, valueBytes: number): void {
+  /** Reads a `data` line of `lineBytes` whose value has `valueBytes`, and maybe an LF behind it, which is not counted. */
+  readData(value: string, lineBytes: number, valueBytes: number, endsInLf: boolean): void {
     if (lineBytes > this.lineBytesMax) throw new SseLimitError('sse_line_too_long', this.lineBytesMax)
     this.count(lineBytes)
-    this.addData(value, valueBytes)
+    this.addData(value, valueBytes, endsInLf)
+  }
+
+  /** Reads a `data` line, its value without an LF, and the empty line behind it. */
+  readLastData(value: string, lineBytes: number, valueBytes: number): void {
+    if (
+      this.dataLines === 0 &&
+      this.blockLines < this.blockLinesMax &&
+      this.blockBytes + lineBytes < this.smallBlockBytesMax
+    ) {
+      // Far from all bounds, as almost every event.
+      const name = this.name
+      this.name = NAME_DEFAULT
+      this.blockLines = 0
+      this.blockBytes = 0
+      this.sink.event(name, value, this.id)
+      return
+    }
+    this.readData(value, lineBytes, valueBytes, false)
+    this.endBlock()
   }
 
   /** Reads an empty line: dispatches the event, if there is one. */
   endBlock(): void {
     if (this.blockLines === 0) return
-    const name = this.name === '' ? 'message' : this.name
-    const data = this.data
+    const name = this.name
     const hasData = this.dataLines > 0
+    const data = this.joinedData()
     // Before the sink is called, as it may close the decoder or throw.
     this.reset()
     if (hasData) this.sink.event(name, data, this.id)
@@ -162,13 +181,22 @@ export class SseBlock {
     }
   }
 
-  private addData(value: string, valueBytes: number): void {
+  private addData(value: string, valueBytes: number, endsInLf: boolean): void {
     this.dataBytes += this.dataLines === 0 ? valueBytes : valueBytes + 1
     if (this.dataBytes > this.eventBytesMax) {
       throw new SseLimitError('sse_event_too_large', this.eventBytesMax)
     }
-    this.data = this.dataLines === 0 ? value : `${this.data}\n${value}`
+    this.data =
+      this.dataLines === 0 ? value : this.dataEndsInLf ? this.data + value : `${this.data}\n${value}`
+    this.dataEndsInLf = endsInLf
     this.dataLines += 1
+  }
+
+  private joinedData(): string {
+    const data = this.data
+    if (this.dataEndsInLf) return data.substring(0, data.length - 1)
+    // What is cut from joined lines is a string of its own, which pins none of their texts.
+    return this.dataLines > 1 ? `${data}\n`.substring(0, data.length) : data
   }
 
   private readRetry(bytes: Uint8Array, start: number, end: number): void {
@@ -187,38 +215,12 @@ export class SseBlock {
   private reset(): void {
     this.blockLines = 0
     this.blockBytes = 0
-    this.name = ''
+    this.name = NAME_DEFAULT
     this.data = ''
+    this.dataEndsInLf = false
     this.dataLines = 0
     this.dataBytes = 0
   }
-}
-
-function unknownLine(): KnownLine {
-  return { bytes: new Uint8Array(KNOWN_LINE_BYTES_MAX), length: 0, value: '', misses: 0 }
-}
-
-function remember(known: KnownLine, bytes: Uint8Array, at: number, end: number, value: string): void {
-  const length = end - at
-  known.misses += 1
-  if (length > KNOWN_LINE_BYTES_MAX) return
-  if (known.length > 0 && known.misses < LINES_PER_REMEMBERED) return
-  known.misses = 0
-  for (let index = 0; index < length; index += 1) known.bytes[index] = bytes[at + index] as number
-  known.length = length
-  known.value = value
-}
-
-/** Whether `known` is the line at `bytes[at]`, compared from its end, where lines of one kind differ. */
-function isAt(known: KnownLine, bytes: Uint8Array, at: number, to: number): boolean {
-  const length = known.length
-  if (length === 0 || at + length >= to) return false
-  const lineEnd = bytes[at + length]
-  if (lineEnd !== LF && lineEnd !== CR) return false
-  for (let index = length - 1; index >= 0; index -= 1) {
-    if (bytes[at + index] !== known.bytes[index]) return false
-  }
-  return true
 }
 
 /** Where the value of the line `bytes[at, end)` begins if its field is called `name`; otherwise -1. */
@@ -235,4 +237,11 @@ function fieldValueStart(name: readonly number[], bytes: Uint8Array, at: number,
 function valueStart(bytes: Uint8Array, colon: number, end: number): number {
   const start = colon + 1
   return start < end && bytes[start] === SPACE ? start + 1 : start
+}
+
+/** Remembers a line, if it is ASCII, whose value begins at `valueAt`. */
+function learn(known: KnownLine, bytes: Uint8Array, at: number, end: number, valueAt: number): void {
+  // A text of its own, so that no other is pinned for as long as it is remembered.
+  const value = valueAt === end ? '' : textOf(bytes, valueAt, end)
+  if (value.length === end - valueAt) known.learn(bytes, at, end, value)
 }

@@ -1,6 +1,6 @@
 /** The decoder against the vectors, however they are split, and what it promises beside them. */
 import { readdirSync, readFileSync } from 'node:fs'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import {
   SSE_BLOCK_BYTES_MAX,
   SSE_BLOCK_LINES_MAX,
@@ -273,6 +273,21 @@ describe('given a pause', () => {
     expect(seen, 'end() must silence the decoder').toEqual(['pause'])
   })
 })
+
+test.each([1, 7, 64, 65, 1_460, 65_536])(
+  'given a long line in chunks of %i > its bytes are copied a bounded number of times',
+  (bytesMax) => {
+    const { reports, sink } = recorder()
+    const line = utf8(`data: ${'x'.repeat(200_000)}\n\n`)
+    const set = vi.spyOn(Uint8Array.prototype, 'set')
+    const decoder = createSseDecoder(sink)
+    for (const chunk of inChunks(line, bytesMax)) decoder.push(chunk)
+    const copied = set.mock.calls.reduce((sum, [bytes]) => sum + bytes.length, 0)
+    set.mockRestore()
+    expect(reports, 'the line must arrive').toHaveLength(1)
+    expect(copied, 'let what is held grow by doubling').toBeLessThanOrEqual(3 * line.length)
+  },
+)
 
 test('given a chunk that its owner reuses > what was held is not touched', () => {
   const { reports, sink } = recorder()

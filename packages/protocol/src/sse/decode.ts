@@ -6,6 +6,8 @@ import {
   SSE_LINE_BYTES_MAX,
 } from '../limits.ts'
 import { SseBlock } from './block.ts'
+import { indexOfByte, lastIndexOfByte } from './bytes.ts'
+import { HeldLine } from './held-line.ts'
 import { SseLines } from './lines.ts'
 import { SseLimitError } from './sse-error.ts'
 import type { SseLimits } from './sse-error.ts'
@@ -38,7 +40,6 @@ const BOM: Uint8Array = Uint8Array.of(0xef, 0xbb, 0xbf)
 
 /** Up to this size a plain loop costs less than the calls that make larger chunks cheap. */
 const SMALL_CHUNK_BYTES_MAX = 64
-const HELD_BYTES_MIN = 256
 
 /**
  * Makes a decoder that calls `sink` for each event, comment and `retry`.
@@ -63,8 +64,8 @@ function checked(limit: number | undefined, byDefault: number): number {
   )
 }
 
-/** Cuts chunks into runs of whole lines, and holds the incomplete line between them. */
-class ByteDecoder implements SseDecoder {
+/** Cuts chunks into runs of whole lines, and holds the incomplete line between them. @internal */
+export class ByteDecoder implements SseDecoder {
   private readonly block: SseBlock
   private readonly lines: SseLines
   private readonly lineBytesMax: number
@@ -75,9 +76,7 @@ class ByteDecoder implements SseDecoder {
   private bomBytes = 0
   /** The last byte was a CR: an LF right behind it belongs to the same line end. */
   private afterCr = false
-  /** The incomplete last line, in `held[0, heldLength)`, which always has room for one byte more. */
-  private held = new Uint8Array(HELD_BYTES_MIN)
-  private heldLength = 0
+  private readonly held: HeldLine
   /** The chunk that the sink paused in, unread from `restAt`. */
   private rest: Uint8Array | undefined
   private restAt = 0
@@ -87,7 +86,13 @@ class ByteDecoder implements SseDecoder {
   constructor(sink: SseSink, limits: SseLimits) {
     this.block = new SseBlock(sink, limits)
     this.lines = new SseLines(this.block, limits.lineBytesMax)
+    this.held = new HeldLine(limits.lineBytesMax)
     this.lineBytesMax = limits.lineBytesMax
+  }
+
+  /** Bytes kept between chunks: the memory of the incomplete line, and the data of the incomplete event. */
+  get retainedBytes(): number {
+    return this.held.bytes.length + this.block.dataBytes
   }
 
   push(chunk: Uint8Array): boolean {
@@ -121,7 +126,7 @@ class ByteDecoder implements SseDecoder {
     this.rest = undefined
     try {
       if (this.restLinesTo === -1) this.readSmallChunk(chunk, this.restAt)
-      else this.readLines(chunk, this.restAt, this.restLinesTo)
+      else this.holdTail(chunk, this.lines.read(chunk, this.restAt, this.restLinesTo), this.restLinesTo)
     } catch (error) {
       throw this.fail(error)
     }
@@ -130,9 +135,7 @@ class ByteDecoder implements SseDecoder {
 
   end(): void {
     this.ended = true
-    keepHeld(this.held)
-    this.held = new Uint8Array(1)
-    this.heldLength = 0
+    this.held.release()
     this.rest = undefined
     this.block.close()
   }
@@ -183,12 +186,10 @@ class ByteDecoder implements SseDecoder {
         this.readHeld()
       } else {
         this.afterCr = false
-        this.held[this.heldLength] = byte
-        this.heldLength += 1
-        if (this.heldLength === this.held.length) this.growHeld(this.heldLength + 1)
+        this.held.add(byte)
       }
     }
-    if (this.heldLength > this.lineBytesMax) throw this.lineTooLong()
+    if (this.held.length > this.lineBytesMax) throw this.lineTooLong()
   }
 
   /** Reads a chunk of any size: ends the held line, reads all whole lines, holds the rest. */
@@ -198,18 +199,20 @@ class ByteDecoder implements SseDecoder {
       this.afterCr = false
       if (chunk[at] === LF) at += 1
     }
-    const to = lastLineEnd(chunk, at) + 1
+    const cr = indexOfByte(chunk, CR, at)
+    const to = lastLineEnd(chunk, at, cr) + 1
     if (to <= at) {
       this.hold(chunk, at, chunk.length)
       return
     }
-    if (this.heldLength > 0) at = this.readFromHeld(chunk, at)
-    this.readLines(chunk, at, to)
+    if (this.held.length > 0) at = this.readFromHeld(chunk, at, cr)
+    this.lines.begin(cr === -1 ? chunk.length : cr)
+    if (at < to && !this.block.stopped) at = this.lines.read(chunk, at, to)
+    this.holdTail(chunk, at, to)
   }
 
-  /** Reads the whole lines `chunk[from, to)` and holds what is behind them. */
-  private readLines(chunk: Uint8Array, from: number, to: number): void {
-    const at = from < to && !this.block.stopped ? this.lines.read(chunk, from, to) : from
+  /** Holds what is behind the whole lines `chunk[at, to)`, unless the sink stopped before. */
+  private holdTail(chunk: Uint8Array, at: number, to: number): void {
     if (this.block.stopped) {
       this.stop(chunk, at, to)
       return
@@ -219,42 +222,28 @@ class ByteDecoder implements SseDecoder {
   }
 
   /** Reads the held line, which ends in `chunk` behind `at`; returns where the next one begins. */
-  private readFromHeld(chunk: Uint8Array, at: number): number {
-    const end = firstLineEnd(chunk, at)
+  private readFromHeld(chunk: Uint8Array, at: number, cr: number): number {
+    const end = firstLineEnd(chunk, at, cr)
     this.hold(chunk, at, end)
     this.readHeld()
     return chunk[end] === CR && chunk[end + 1] === LF ? end + 2 : end + 1
   }
 
   private readHeld(): void {
-    const length = this.heldLength
+    const { bytes, view, length } = this.held
     if (length > this.lineBytesMax) throw this.lineTooLong()
-    this.heldLength = 0
+    this.held.length = 0
     if (length === 0) {
       this.block.endBlock()
     } else {
-      this.held[length] = LF
-      this.lines.readOne(this.held, length)
+      bytes[length] = LF
+      this.lines.readOne(bytes, view, length)
     }
   }
 
   private hold(chunk: Uint8Array, from: number, to: number): void {
-    if (this.heldLength + to - from > this.lineBytesMax) throw this.lineTooLong()
-    if (from < to) this.append(chunk, from, to)
-  }
-
-  private append(chunk: Uint8Array, from: number, to: number): void {
-    const length = this.heldLength + to - from
-    if (length >= this.held.length) this.growHeld(length + 1)
-    this.held.set(from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to), this.heldLength)
-    this.heldLength = length
-  }
-
-  /** Doubles, so that a line's bytes are moved a constant number of times however it arrives. */
-  private growHeld(lengthMin: number): void {
-    const grown = heldOf(Math.max(lengthMin, Math.min(this.held.length * 2, this.lineBytesMax + 1)))
-    grown.set(this.held.subarray(0, this.heldLength))
-    this.held = grown
+    if (this.held.length + to - from > this.lineBytesMax) throw this.lineTooLong()
+    if (from < to) this.held.append(chunk, from, to)
   }
 
   private lineTooLong(): SseLimitError {
@@ -262,36 +251,20 @@ class ByteDecoder implements SseDecoder {
   }
 }
 
-/** The largest memory of a held line that a decoder left: long lines on one connection after the other share it. */
-let spareHeld: Uint8Array<ArrayBuffer> = new Uint8Array(0)
-
-function heldOf(lengthMin: number): Uint8Array<ArrayBuffer> {
-  if (spareHeld.length < lengthMin) return new Uint8Array(lengthMin)
-  const held = spareHeld
-  spareHeld = new Uint8Array(0)
-  return held
-}
-
-function keepHeld(held: Uint8Array<ArrayBuffer>): void {
-  if (held.length > spareHeld.length && held.length <= SSE_LINE_BYTES_MAX + 1) spareHeld = held
-}
-
-/** Index of the first LF or CR from `from`; there is one. */
-function firstLineEnd(chunk: Uint8Array, from: number): number {
+/** Index of the first LF or CR from `from`, where there is one; `cr` is that of the first CR, or -1. */
+function firstLineEnd(chunk: Uint8Array, from: number, cr: number): number {
   const near = Math.min(from + SMALL_CHUNK_BYTES_MAX, chunk.length)
   for (let at = from; at < near; at += 1) if (chunk[at] === LF || chunk[at] === CR) return at
-  const lf = chunk.indexOf(LF, near)
-  const end = lf === -1 ? chunk.length : lf
-  const cr = chunk.subarray(near, end).indexOf(CR)
-  return cr === -1 ? end : near + cr
+  const lf = indexOfByte(chunk, LF, near)
+  return lf === -1 || (cr !== -1 && cr < lf) ? cr : lf
 }
 
-/** Index of the last LF or CR from `from`, or -1. */
-function lastLineEnd(chunk: Uint8Array, from: number): number {
-  const lf = chunk.lastIndexOf(LF)
-  const start = Math.max(from, lf + 1)
-  if (chunk.indexOf(CR, start) === -1) return lf < from ? -1 : lf
+/** Index of the last LF or CR from `from`, or -1; `cr` is that of the first CR, or -1. */
+function lastLineEnd(chunk: Uint8Array, from: number, cr: number): number {
+  const near = Math.max(from, chunk.length - SMALL_CHUNK_BYTES_MAX)
   let at = chunk.length - 1
-  while (chunk[at] !== CR) at -= 1
-  return at
+  for (; at >= near; at -= 1) if (chunk[at] === LF || chunk[at] === CR) return at
+  if (at < from) return -1
+  const last = Math.max(lastIndexOfByte(chunk, LF, at), cr === -1 ? -1 : lastIndexOfByte(chunk, CR, at))
+  return last < from ? -1 : last
 }

@@ -1,173 +1,241 @@
 /** Finds the lines in bytes and decodes them, many at once, for the block to interpret. */
 import type { SseBlock } from './block.ts'
+import { indexOfByte, textOf } from './bytes.ts'
 import { SseLimitError } from './sse-error.ts'
 
 const LF = 0x0a
 const CR = 0x0d
 const SPACE = 0x20
 const COLON = 0x3a
-const LETTER_A = 0x61
 const LETTER_D = 0x64
-const LETTER_T = 0x74
+/** `data` as a big-endian word. */
+const DATA = 0x64_61_74_61
 
 /**
- * Lines are decoded in texts of this size, not one by one, as a call of the decoder costs as much as several lines.
- * What the sink keeps is a slice that pins its text: 2 bytes a character, so 4 KiB at most.
+ * Lines are decoded in texts, not one by one, as a call of the decoder costs as much as several lines.
+ * What the sink keeps is a slice that pins its text, so a text takes less than 4 KiB: a byte a character, or two beyond
+ * ASCII.
  */
-const TEXT_BYTES_MAX = 2_048
-/** From this size on a line is a text of its own: the call is worth it, and looking for the end of a text is not. */
-export const LONG_LINE_BYTES_MIN = 512
+const TEXT_BYTES_MAX = 4_000
+const WIDE_TEXT_BYTES_MAX = 2_000
+/** From this size on a line is a text of its own: the call is worth it, and what the sink keeps pins nothing else. */
+const LONG_LINE_BYTES_MIN = 512
+/** Up to this distance a loop finds a line end sooner than a call does. */
+const NEAR_BYTES = 32
 
 /** Reads runs of whole lines. A line end is ASCII, so no cut at one can split a character. */
 export class SseLines {
   private readonly block: SseBlock
   private readonly lineBytesMax: number
-  // Each text is decoded on its own, so a BOM at its start is not the stream's.
-  private readonly utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
+  /** Smaller while texts have characters beyond ASCII, as the next one then most often has. */
+  private textBytesMax = TEXT_BYTES_MAX
   /** Of the run being read: the next LF and CR, or its end; valid until passed, so that no byte is searched twice. */
   private nextLf = -1
   private nextCr = -1
+  /** The text that the sink stopped in, unread from `restAt`. */
+  private rest = ''
+  private restAt = 0
 
   constructor(block: SseBlock, lineBytesMax: number) {
     this.block = block
     this.lineBytesMax = lineBytesMax
   }
 
-  /** Reads the line `bytes[0, length)`; an LF follows it. */
-  readOne(bytes: Uint8Array, length: number): void {
+  /** Reads the line `bytes[0, length)`, which `view` views; an LF follows it. */
+  readOne(bytes: Uint8Array, view: DataView, length: number): void {
     this.nextLf = length
     this.nextCr = length + 1
-    this.readLines(bytes, 0, length + 1)
+    this.readRun(bytes, view, 0, length + 1)
+    this.forget()
   }
 
-  /** Reads `bytes[from, to)`, whole lines each with its end; returns `to`, or where the sink stopped it. */
+  /**
+   * Reads `bytes[from, to)`, whole lines each with its end; returns `to`, or where the sink stopped it. Then it must be
+   * called for the rest of them.
+   */
   read(bytes: Uint8Array, from: number, to: number): number {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    const rest = this.rest
+    this.rest = ''
+    let at = rest === '' ? from : this.readText(bytes, view, from, rest, this.restAt)
+    if (at < to) at = this.readRun(bytes, view, at, to)
+    if (!this.block.stopped) this.forget()
+    return at
+  }
+
+  /** Begins a chunk, whose first CR is at `firstCr`, so that it is looked for once. */
+  begin(firstCr: number): void {
+    this.forget()
+    this.nextCr = firstCr
+  }
+
+  private forget(): void {
     this.nextLf = -1
     this.nextCr = -1
-    return this.readLines(bytes, from, to)
+    this.rest = ''
   }
 
-  private readLines(bytes: Uint8Array, from: number, to: number): number {
+  private readRun(bytes: Uint8Array, view: DataView, from: number, to: number): number {
     const block = this.block
     let at = from
     while (at < to && !block.stopped) {
-      const first = bytes[at]
-      if (first === LF || first === CR) {
+      const first = view.getUint8(at)
+      // Of a CRLF that was cut behind its CR.
+      if (first === LF && at > 0 && view.getUint8(at - 1) === CR) at += 1
+      else if (first === LF || first === CR) {
         block.endBlock()
         at += 1
       } else {
-        const known = block.readKnownLine(bytes, at, to)
-        at = known > 0 ? at + known + 1 : this.readText(bytes, at, to)
+        const known = block.readKnownLine(view, first, at, to)
+        at = known > 0 ? at + known : this.readTextFrom(bytes, view, at, to)
       }
-      if (bytes[at - 1] === CR && at < to && bytes[at] === LF) at += 1
     }
     return at
   }
 
   /** Reads a text that begins with the line at `at`; returns where the next unread line begins, but for the LF of a CRLF. */
-  private readText(bytes: Uint8Array, at: number, to: number): number {
-    const longEnd = to - at > LONG_LINE_BYTES_MIN ? this.longLineEnd(bytes, at, to) : -1
-    if (longEnd !== -1) {
-      const line = this.decode(bytes, at, longEnd)
-      this.block.readLine(bytes, at, longEnd, line, 0, line.length)
-      return longEnd + 1
+  private readTextFrom(bytes: Uint8Array, view: DataView, at: number, to: number): number {
+    if (to - at > LONG_LINE_BYTES_MIN && this.lfFrom(bytes, at, to) - at >= LONG_LINE_BYTES_MIN) {
+      return this.readLongLine(bytes, view, at, to)
     }
-    let end = to
-    if (to - at > TEXT_BYTES_MAX) {
-      // The line at `at` is short, so a line end is near.
-      end = at + TEXT_BYTES_MAX
-      while (bytes[end - 1] !== LF && bytes[end - 1] !== CR) end -= 1
+    for (;;) {
+      const end = textEnd(bytes, at, Math.min(to, at + this.textBytesMax), to)
+      const text = textOf(bytes, at, end)
+      // A bad byte is one character too, but a wide one.
+      if (text.length === end - at && !text.includes('\ufffd')) this.textBytesMax = TEXT_BYTES_MAX
+      else this.textBytesMax = WIDE_TEXT_BYTES_MAX
+      // Otherwise once more, smaller.
+      if (text.length <= this.textBytesMax) return this.readText(bytes, view, at, text, 0)
     }
-    const text = this.decode(bytes, at, end)
-    // A code point beyond ASCII has fewer UTF-16 units than bytes, except a lone bad byte, which has as many:
-    // where the lengths agree, so do all offsets.
-    return text.length === end - at && !text.includes('\r')
-      ? this.readEvenText(bytes, at, end, text)
-      : this.readUnevenText(bytes, at, end, text)
   }
 
-  /** Where the line at `at` ends if it is long; otherwise -1. */
-  private longLineEnd(bytes: Uint8Array, at: number, to: number): number {
-    if (this.nextLf < at) this.nextLf = indexOr(bytes, LF, at, to)
-    if (this.nextLf - at < LONG_LINE_BYTES_MIN) return -1
-    if (this.nextCr < at) this.nextCr = indexOr(bytes, CR, at, to)
-    const end = Math.min(this.nextLf, this.nextCr)
+  /** Reads the line at `at`, whose LF is far. */
+  private readLongLine(bytes: Uint8Array, view: DataView, at: number, to: number): number {
+    const end = Math.min(this.nextLf, this.crFrom(bytes, at, to))
     // Before a text is made that is as long as the input.
     if (end - at > this.lineBytesMax) throw new SseLimitError('sse_line_too_long', this.lineBytesMax)
-    return end
+    if (end - at > 4 && isData(view, at)) {
+      const start = bytes[at + 5] === SPACE ? at + 6 : at + 5
+      const value = textOf(bytes, start, end)
+      if (end + 1 < to && bytes[end] === LF && bytes[end + 1] === LF) {
+        this.block.readLastData(value, end - at, end - start)
+        return end + 2
+      }
+      this.block.readData(value, end - at, end - start, false)
+    } else {
+      const line = textOf(bytes, at, end)
+      this.block.readLine(bytes, at, end, line, 0, line.length)
+    }
+    return end + 1
   }
 
-  private decode(bytes: Uint8Array, from: number, to: number): string {
-    // A plain view: a Buffer's `subarray` costs twice as much.
-    return this.utf8.decode(new Uint8Array(bytes.buffer, bytes.byteOffset + from, to - from))
+  private lfFrom(bytes: Uint8Array, at: number, to: number): number {
+    if (this.nextLf < at) {
+      const lf = indexOfByte(bytes, LF, at)
+      this.nextLf = lf === -1 ? to : lf
+    }
+    return this.nextLf
+  }
+
+  private crFrom(bytes: Uint8Array, at: number, to: number): number {
+    if (this.nextCr < at) {
+      const cr = indexOfByte(bytes, CR, at)
+      this.nextCr = cr === -1 ? to : cr
+    }
+    return this.nextCr
   }
 
   /**
-   * Reads a text of lines that end in LF, whose characters have the offsets of their bytes.
-   * Here most of the time goes, so the most common line is read in place.
+   * Reads the lines of `text` from `textAt`, which is `from` in the bytes. Here most of the time goes, so the most
+   * common lines are read in place. Line ends are looked for in the text, which has native code for it; their bytes are
+   * never before their characters, and in ASCII right there.
    */
-  private readEvenText(bytes: Uint8Array, from: number, to: number, text: string): number {
+  private readText(bytes: Uint8Array, view: DataView, from: number, text: string, textAt: number): number {
     const block = this.block
+    const length = text.length
+    const bytesLength = bytes.length
+    // Most streams have none.
+    let charCr = this.crFrom(bytes, from, bytesLength) === bytesLength ? length : charOr(text, '\r', textAt)
     let at = from
-    while (at < to && !block.stopped) {
-      const first = bytes[at]
+    let charAt = textAt
+    while (charAt < length && !block.stopped) {
+      const first = view.getUint8(at)
       if (first === LF) {
         block.endBlock()
         at += 1
-      } else if (
-        first === LETTER_D &&
-        bytes[at + 1] === LETTER_A &&
-        bytes[at + 2] === LETTER_T &&
-        bytes[at + 3] === LETTER_A &&
-        bytes[at + 4] === COLON
-      ) {
-        const start = bytes[at + 5] === SPACE ? at + 6 : at + 5
-        const end = from + text.indexOf('\n', start - from)
-        block.readData(text.substring(start - from, end - from), end - at, end - start)
-        at = end + 1
+        charAt += 1
+        continue
+      }
+      const known = block.readKnownLine(view, first, at, bytesLength)
+      if (known > 0) {
+        at += known
+        charAt += known
+        continue
+      }
+      const charLf = text.indexOf('\n', charAt)
+      const charEnd = charLf === -1 || charCr < charLf ? charCr : charLf
+      let end = at + charEnd - charAt
+      while (view.getUint8(end) !== LF && view.getUint8(end) !== CR) end += 1
+      if (first === COLON) {
+        const start = view.getUint8(at + 1) === SPACE ? 2 : 1
+        block.readComment(bytes, at, end, text.substring(charAt + start, charEnd))
+      } else if (first === LETTER_D && end - at > 4 && isData(view, at)) {
+        const start = view.getUint8(at + 5) === SPACE ? 6 : 5
+        const valueAt = charAt + start
+        if (charEnd + 1 < length && view.getUint8(end) === LF && view.getUint8(end + 1) === LF) {
+          block.readLastData(text.substring(valueAt, charEnd), end - at, end - at - start)
+          charAt = charEnd + 2
+          at = end + 2
+          continue
+        }
+        // Data lines are joined by LF: taken along, it makes one string less for each.
+        const endsInLf = charEnd === charLf
+        const value = text.substring(valueAt, endsInLf ? charEnd + 1 : charEnd)
+        block.readData(value, end - at, end - at - start, endsInLf)
+      } else if (end === at) {
+        block.endBlock()
       } else {
-        const known = block.readKnownLine(bytes, at, to)
-        const end = known > 0 ? at + known : from + text.indexOf('\n', at - from)
-        if (known === 0) block.readLine(bytes, at, end, text, at - from, end - from)
-        at = end + 1
+        block.readLine(bytes, at, end, text, charAt, charEnd)
+      }
+      charAt = charEnd + 1
+      at = end + 1
+      if (charEnd === charCr) {
+        charCr = charOr(text, '\r', charAt)
+        if (charAt < length && view.getUint8(at) === LF) {
+          charAt += 1
+          at += 1
+        }
+      } else if (charAt < length && view.getUint8(at) === LF && !block.stopped) {
+        block.endBlock()
+        charAt += 1
+        at += 1
       }
     }
-    return at
-  }
-
-  /** Reads a text with any line ends, whose characters may have other offsets than their bytes. */
-  private readUnevenText(bytes: Uint8Array, from: number, to: number, text: string): number {
-    const block = this.block
-    const isEven = text.length === to - from
-    let at = from
-    let charAt = 0
-    while (at < to && !block.stopped) {
-      const charEnd = charLineEnd(text, charAt)
-      const end = isEven ? at + charEnd - charAt : lineEnd(bytes, at)
-      if (end === at) block.endBlock()
-      else block.readLine(bytes, at, end, text, charAt, charEnd)
-      const next = bytes[end] === CR && end + 1 < to && bytes[end + 1] === LF ? end + 2 : end + 1
-      charAt = charEnd + (next - end)
-      at = next
+    if (charAt < length) {
+      this.rest = text
+      this.restAt = charAt
     }
     return at
   }
 }
 
-function indexOr(bytes: Uint8Array, byte: number, from: number, otherwise: number): number {
-  const index = bytes.indexOf(byte, from)
-  return index === -1 ? otherwise : index
+/** Whether the line at `at`, of at least five bytes, begins with `data:`. */
+function isData(view: DataView, at: number): boolean {
+  return view.getUint32(at) === DATA && view.getUint8(at + 4) === COLON
 }
 
-/** The first LF or CR from `at`; there is one. */
-function lineEnd(bytes: Uint8Array, at: number): number {
-  let end = at
-  while (bytes[end] !== LF && bytes[end] !== CR) end += 1
+function charOr(text: string, char: string, from: number): number {
+  const at = text.indexOf(char, from)
+  return at === -1 ? text.length : at
+}
+
+/** Where the last line that ends before `near` does, which is behind the short line at `at`. */
+function textEnd(bytes: Uint8Array, at: number, near: number, to: number): number {
+  if (near === to) return to
+  let end = near
+  const stop = Math.max(at, near - NEAR_BYTES)
+  while (end > stop && bytes[end - 1] !== LF && bytes[end - 1] !== CR) end -= 1
+  if (end > stop) return end
+  while (end > at && bytes[end - 1] !== LF && bytes[end - 1] !== CR) end -= 1
   return end
-}
-
-function charLineEnd(text: string, charAt: number): number {
-  const lf = text.indexOf('\n', charAt)
-  const cr = text.indexOf('\r', charAt)
-  return lf === -1 || (cr !== -1 && cr < lf) ? cr : lf
 }

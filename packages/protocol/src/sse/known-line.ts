@@ -1,0 +1,59 @@
+/** Remembers a line of one kind, which is most often the next one too: comparing it costs less than decoding it. */
+
+const LF = 0x0a
+
+/** Names and heartbeats are shorter; a longer line is not worth remembering. */
+const KNOWN_LINE_BYTES_MAX = 64
+const WORD_BYTES = 4
+
+/** How many lines must differ before one of them is remembered: at first, and at most. */
+const MISSES_MIN = 8
+const MISSES_MAX = 1_024
+
+/** One remembered line and what it said. */
+export class KnownLine {
+  /** What the line said; meaningless while `length` is zero. */
+  value = ''
+  /** Bytes and characters of the line without its end; zero if nothing is remembered. */
+  length = 0
+  private readonly bytes = new DataView(new ArrayBuffer(KNOWN_LINE_BYTES_MAX + 1))
+  /** Lines that differed since one was remembered. */
+  private misses = 0
+  /** Grows as long as what is remembered never comes again, as of heartbeats with a counter. */
+  private missesMax = 0
+  private hit = false
+
+  /** Whether the line at `at` is this one and ends in LF before `to`. */
+  isAt(view: DataView, at: number, to: number): boolean {
+    const length = this.length
+    if (length === 0 || at + length >= to) return false
+    const known = this.bytes
+    // From its end, where lines of one kind differ, with its LF.
+    let left = length + 1
+    for (; left >= WORD_BYTES; left -= WORD_BYTES) {
+      if (view.getUint32(at + left - WORD_BYTES) !== known.getUint32(left - WORD_BYTES)) return false
+    }
+    for (; left > 0; left -= 1) {
+      if (view.getUint8(at + left - 1) !== known.getUint8(left - 1)) return false
+    }
+    this.hit = true
+    return true
+  }
+
+  /** Whether to remember a line of `length` bytes, which was not this one. */
+  wants(length: number): boolean {
+    this.misses += 1
+    return this.misses > this.missesMax && length <= KNOWN_LINE_BYTES_MAX
+  }
+
+  /** Remembers the line `bytes[at, end)`, which is ASCII and says `value`. */
+  learn(bytes: Uint8Array, at: number, end: number, value: string): void {
+    this.missesMax = this.hit ? MISSES_MIN : Math.min(MISSES_MAX, Math.max(MISSES_MIN, this.missesMax * 2))
+    this.misses = 0
+    this.hit = false
+    for (let index = at; index < end; index += 1) this.bytes.setUint8(index - at, bytes[index] as number)
+    this.bytes.setUint8(end - at, LF)
+    this.length = end - at
+    this.value = value
+  }
+}
