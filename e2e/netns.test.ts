@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { mark, type Marked } from './mark-once.ts'
 import { tellMeasured } from './measured.ts'
 import { startNameServer, type NameServer } from './name-server.ts'
 import {
@@ -87,23 +88,8 @@ async function remote(
 
 const at = (host: string): string => `http://${host.includes(':') ? `[${host}]` : host}:${PORT}`
 
-/** Issues a control now; `settled` waits until the hub knows that it was applied, once. */
-async function issue(
-  { agent, agentId }: Remote,
-  taskId: string,
-): Promise<{ readonly issuedMs: number; settled(): Promise<number> }> {
-  const issuedMs = Date.now()
-  const controlId = await hub.mark(agentId, taskId)
-  return {
-    issuedMs,
-    async settled() {
-      const appliedMs = await agent.applies(`mark ${taskId}`)
-      await hub.applied(controlId)
-      expect(agent.timesApplied(`mark ${taskId}`), 'apply each control once').toBe(1)
-      return appliedMs
-    },
-  }
-}
+const issue = ({ agent, agentId }: Remote, taskId: string): Promise<Marked> =>
+  mark(hub, agent, agentId, taskId)
 
 /** Breaks the network below an open stream and mends it again; a control is issued before, meanwhile and after. */
 async function breakAndMend(

@@ -29,6 +29,11 @@ export interface Said {
   readonly lookupMs?: number
 }
 
+/** A verdict of the path, when it was first said, ms, and with what figures. */
+export type Named = { readonly atMs: number } & NonNullable<Said['status']>['path']
+
+type PathVerdict = AgentStatus['path']['verdict']
+
 /** An agent that runs. */
 export interface NetworkAgent extends JsonProcess<Said> {
   readonly status: () => Said['status']
@@ -36,6 +41,8 @@ export interface NetworkAgent extends JsonProcess<Said> {
   reaches(downlink: AgentStatus['downlink'], sinceMs?: number): Promise<number>
   /** Resolves with when it first was on no stream at or after `sinceMs`, ms. */
   leavesStream(sinceMs: number): Promise<number>
+  /** Resolves with what it says once it names this verdict of the path, at or after `sinceMs`. */
+  names(verdict: PathVerdict, sinceMs?: number): Promise<Named>
   /** Resolves with when it applied that control, ms. */
   applies(control: string): Promise<number>
   /** How often it was asked to apply it. */
@@ -75,6 +82,11 @@ export function startNetworkAgent(
             ({ atMs, status }) => atMs >= sinceMs && status !== undefined && status.downlink !== 'sse',
           )?.atMs,
       ),
+    names: (verdict, sinceMs = 0) =>
+      agent.until(`it names the path ${verdict}`, (lines) => {
+        const said = lines.find(({ atMs, status }) => atMs >= sinceMs && status?.path.verdict === verdict)
+        return said?.status === undefined ? undefined : { atMs: said.atMs, ...said.status.path }
+      }),
     applies: (control) => agent.until(`it applies ${control}`, () => applied(control)[0]?.atMs),
     timesApplied: (control) => applied(control).length,
   }

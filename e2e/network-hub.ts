@@ -95,7 +95,8 @@ export async function startNetworkHub(options: NetworkHubOptions): Promise<Netwo
       )
     },
     async [Symbol.asyncDispose]() {
-      await hub.stop()
+      // A planned end would first tell every agent when to come back.
+      await hub.stop('SIGKILL')
     },
   }
 }

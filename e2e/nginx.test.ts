@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createAuthority, type Authority } from '../packages/agent/test/certificates.ts'
+import { markOnce } from './mark-once.ts'
 import { tellMeasured } from './measured.ts'
 import { startNetworkAgent, type NetworkAgent, type NetworkAgentConfig } from './network-agent.ts'
 import { startNetworkHub, type NetworkHub } from './network-hub.ts'
@@ -50,16 +51,6 @@ async function agentOf(
   return parts.use(startNetworkAgent({ ...state, ...config }, await hub.enroll(agentId)))
 }
 
-/** Issues a control and waits until the hub knows that it was applied, once. @returns how long the agent took, ms */
-async function markOnce(agent: NetworkAgent, agentId: string, taskId: string): Promise<number> {
-  const issuedMs = Date.now()
-  const controlId = await hub.mark(agentId, taskId)
-  const appliedMs = await agent.applies(`mark ${taskId}`)
-  await hub.applied(controlId)
-  expect(agent.timesApplied(`mark ${taskId}`), 'apply each control once').toBe(1)
-  return appliedMs - issuedMs
-}
-
 /** A URL where nobody listens, or somebody who never says a word. */
 async function listener(parts: AsyncDisposableStack, kind: 'refuses' | 'is silent'): Promise<string> {
   if (kind === 'refuses') return `http://127.0.0.1:${(await freePorts(1))[0]}`
@@ -89,15 +80,15 @@ describe.concurrent('given nginx before the hub', () => {
     const agent = await agentOf(parts, 'buffered', { hubs: [`http://127.0.0.1:${port}`] })
     const startedMs = await agent.reaches('offline')
     const timerMs = await agent.reaches('timer')
-    const bySyncMs = await markOnce(agent, 'buffered', 't-early')
+    const bySyncMs = await markOnce(hub, agent, 'buffered', 't-early')
     const pollMs = await agent.reaches('long-poll')
-    const firstMs = await markOnce(agent, 'buffered', 't-poll-1')
-    const secondMs = await markOnce(agent, 'buffered', 't-poll-2')
+    const firstMs = await markOnce(hub, agent, 'buffered', 't-poll-1')
+    const secondMs = await markOnce(hub, agent, 'buffered', 't-poll-2')
     expect(agent.status()?.downlink, 'no stream may count before it is let through').toBe('long-poll')
     const reloadedMs = Date.now()
     await nginx.reload(plain(port, 'proxy_ignore_headers X-Accel-Buffering; proxy_buffering off;'))
     const streamMs = await agent.reaches('sse', reloadedMs)
-    const pushedMs = await markOnce(agent, 'buffered', 't-stream')
+    const pushedMs = await markOnce(hub, agent, 'buffered', 't-stream')
     tellMeasured('nginx that holds the headers back', {
       'first sync after': timerMs - startedMs,
       'a control by sync': bySyncMs,
@@ -115,7 +106,7 @@ describe.concurrent('given nginx before the hub', () => {
     const agent = await agentOf(parts, 'shipped', { hubs: [`http://127.0.0.1:${port}`] })
     const startedMs = await agent.reaches('offline')
     const streamMs = await agent.reaches('sse')
-    const pushedMs = await markOnce(agent, 'shipped', 't1')
+    const pushedMs = await markOnce(hub, agent, 'shipped', 't1')
     tellMeasured('nginx as shipped', { 'stream after': streamMs - startedMs, 'a control by it': pushedMs })
   })
 
@@ -133,7 +124,7 @@ describe.concurrent('given nginx before the hub', () => {
       caFile: join(folder, 'ca.pem'),
     })
     await agent.reaches('sse')
-    tellMeasured('nginx with TLS and HTTP/2', { 'a control': await markOnce(agent, 'http2', 't1') })
+    tellMeasured('nginx with TLS and HTTP/2', { 'a control': await markOnce(hub, agent, 'http2', 't1') })
     expect(readFileSync(join(folder, 'http2', 'access.log'), 'utf8')).toMatch(
       /POST \S+\/sync HTTP\/1\.1" 200/,
     )
@@ -165,7 +156,7 @@ describe.concurrent('given nginx before the hub', () => {
     const { nginx, port } = await nginxAt(parts, 'small', plain)
     const agent = await agentOf(parts, 'small', { hubs: [`http://127.0.0.1:${port}`] })
     await agent.reaches('sse')
-    await markOnce(agent, 'small', 't1')
+    await markOnce(hub, agent, 'small', 't1')
     await nginx.reload(plain(port, 'client_max_body_size 16;'))
     const controlId = await hub.mark('small', 't2')
     await agent.applies('mark t2')
@@ -198,7 +189,7 @@ describe.concurrent('given nginx before the hub', () => {
       expect(agent.status()?.hub).toBe(hubUrl)
       tellMeasured(`nginx before a ${name} hub`, {
         'stream by the mirror after': streamMs - startedMs,
-        'a control': await markOnce(agent, name, 't1'),
+        'a control': await markOnce(hub, agent, name, 't1'),
       })
     },
   )
