@@ -7,7 +7,7 @@ import type { NetworkHub } from './network-hub.ts'
 export interface Marked {
   readonly issuedMs: number
   /** Waits until the hub knows that it was applied, once. @returns when that was, by the agent, ms */
-  settled(): Promise<number>
+  readonly settled: () => Promise<number>
 }
 
 /** Issues a control now. */
@@ -21,7 +21,7 @@ export async function mark(
   const controlId = await hub.mark(agentId, taskId)
   return {
     issuedMs,
-    async settled() {
+    settled: async () => {
       const appliedMs = await agent.applies(`mark ${taskId}`)
       await hub.applied(controlId)
       expect(agent.timesApplied(`mark ${taskId}`), 'apply each control once').toBe(1)

@@ -22,9 +22,9 @@ export const TOOLS: readonly Tool[] = [
   {
     name: 'openssl',
     aptPackage: 'openssl',
-    tests: ['packages/agent/src/connection/{tls,proxy}.fault.test.ts', 'e2e/nginx.test.ts'],
+    tests: ['packages/agent/src/connection/{tls,proxy}.fault.test.ts', 'e2e/{nginx,certificates}.test.ts'],
   },
-  { name: 'nginx', aptPackage: 'nginx-light', tests: ['e2e/nginx.test.ts'] },
+  { name: 'nginx', aptPackage: 'nginx-light', tests: ['e2e/{nginx,certificates}.test.ts'] },
   { name: 'haproxy', aptPackage: 'haproxy', tests: ['e2e/haproxy.test.ts'] },
   { name: 'ip', aptPackage: 'iproute2', tests: ['e2e/netns.test.ts'] },
   { name: 'nft', aptPackage: 'nftables', tests: ['e2e/netns.test.ts'] },

@@ -15,6 +15,8 @@ export interface Authority {
   readonly ca: string
   /** @param days - until it expires; it has expired already if that is negative. */
   issue(subjectAltName: string, days?: number): Certificate
+  /** One that no authority stands for. */
+  issueItself(subjectAltName: string): Certificate
   [Symbol.dispose](): void
 }
 
@@ -52,6 +54,13 @@ export function createAuthority(): Authority {
       const issued = ['-days', String(days), '-extfile', at(extensions), '-out', at(cert)]
       openssl('x509', '-req', '-in', at(csr), ...signer, ...issued)
       return { cert: read(cert), key: read(key) }
+    },
+    issueItself(subjectAltName) {
+      const name = `itself-${(count += 1)}`
+      const [key, cert] = [at(`${name}.key`), at(`${name}.pem`)]
+      const about = ['-subj', '/CN=itself', '-addext', `subjectAltName=${subjectAltName}`, '-days', '2']
+      openssl('req', '-x509', ...NEW_KEY, ...about, '-keyout', key, '-out', cert)
+      return { cert: read(`${name}.pem`), key: read(`${name}.key`) }
     },
     [Symbol.dispose]() {
       rmSync(folder, { recursive: true, force: true })

@@ -203,6 +203,7 @@ test.each([
   [['pause', 'a1', 't1', '--ttl', '5']],
   [['hub', '--port', '70000']],
   [['hub', '--heartbeat', '1m']],
+  [['agent', '--hub', 'http://127.0.0.1:9', '--ca', 'no-such-file']],
   [['enroll', '--uses', '0']],
   [['run', 'a1', 'x', '--input', '{']],
   [['agents', '--hub', 'https://hub.example.com']],
