@@ -1,6 +1,7 @@
 /** The operators' client: typed calls of the operator API, safe to repeat. */
 import {
   DownlinkError,
+  parseHubUrl,
   systemClock,
   systemRandom,
   type AgentControlRequest,
@@ -27,7 +28,6 @@ import type {
 } from './client-options.ts'
 import { readFeed } from './feed.ts'
 import { sendRequest, type HubConnection, type HubRequest } from './hub-request.ts'
-import { parseHubUrl } from './hub-url.ts'
 import {
   readAgent,
   readAuditEntry,
@@ -114,7 +114,7 @@ export function createOperatorClient(options: OperatorClientOptions): OperatorCl
     )
   }
   return new HubOperatorClient({
-    base: parseHubUrl(options.url, options.allowPlainHttp ?? false),
+    base: parseHubUrl(options.url, options.allowPlainHttp ?? false, 'the token'),
     token: options.token,
     // Unbound, as browsers insist on the global as `this`.
     fetch: options.fetch ?? ((input, init) => fetch(input, init)),

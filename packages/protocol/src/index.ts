@@ -23,6 +23,7 @@ export type {
 } from './controls.ts'
 export { DownlinkError, ERROR_CODES, HttpError, retryOf } from './errors.ts'
 export type { ErrorBody, ErrorCode, Retry } from './errors.ts'
+export { parseHubUrl } from './hub-url.ts'
 export { agentOfControl, controlIdOf, formatToken, isAction, isAgentId, isTaskId, parseToken } from './ids.ts'
 export type { TokenKind, TokenParts } from './ids.ts'
 export {

@@ -1,6 +1,5 @@
 /** The mirrors of one hub: which one is in use, and which other ones there are. */
-import { DownlinkError, limits, type Clock, type Random } from '@downlink/protocol'
-import { parseHubUrl } from '../connection/hub-url.ts'
+import { DownlinkError, limits, parseHubUrl, type Clock, type Random } from '@downlink/protocol'
 import {
   mirrorFailed,
   mirrorLeft,
@@ -105,7 +104,7 @@ export class MirrorList implements MirrorPool {
 function readUrls(urls: readonly (string | URL)[], allowPlainHttp: boolean): readonly URL[] {
   const byHref = new Map<string, URL>()
   for (const url of urls) {
-    const parsed = parseHubUrl(url, allowPlainHttp)
+    const parsed = parseHubUrl(url, allowPlainHttp, "the agent's credential")
     if (!byHref.has(parsed.href)) byHref.set(parsed.href, parsed)
   }
   if (byHref.size === 0 || byHref.size > limits.MIRRORS_MAX) {

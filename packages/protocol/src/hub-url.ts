@@ -1,12 +1,13 @@
-/** Reads a hub's base URL and refuses one that would send a credential in the clear or to a place the URL does not show. */
-import { DownlinkError } from '@downlink/protocol'
+/** Reads a hub's base URL and refuses one that would send a secret in the clear or to a place the URL does not show. */
+import { DownlinkError } from './errors.ts'
 
 /**
  * The base URL of a hub, without a slash at its end.
+ * @param secret - what is sent there, as the message calls it, such as `the agent's credential`.
  * @throws DownlinkError `bad_hub_url` if it is no http(s) URL or has credentials, a query or a fragment, and
  * `insecure_hub` if it is unencrypted, not on loopback, and `allowPlainHttp` is not set.
  */
-export function parseHubUrl(hub: string | URL, allowPlainHttp: boolean): URL {
+export function parseHubUrl(hub: string | URL, allowPlainHttp: boolean, secret: string): URL {
   // The text is not shown: it may hold a password, whether it parses or not.
   const text = String(hub)
   if (!URL.canParse(text)) throw badHubUrl('is not a URL')
@@ -20,7 +21,7 @@ export function parseHubUrl(hub: string | URL, allowPlainHttp: boolean): URL {
   if (url.protocol === 'http:' && !allowPlainHttp && !isLoopback(url)) {
     throw new DownlinkError(
       'insecure_hub',
-      `The hub ${url.origin} is not on this machine and would receive the agent's credential unencrypted. Use https, or allow plain HTTP if the network itself is trusted.`,
+      `The hub ${url.origin} is not on this machine and would receive ${secret} unencrypted. Use https, or allow plain HTTP if the network itself is trusted.`,
       { retry: 'never' },
     )
   }
