@@ -4,17 +4,24 @@ import {
   field,
   limits,
   parseSyncReply,
-  stringField,
   syncRequestToJson,
   systemRandom,
   type Boot,
   type Clock,
-  type Json,
   type JsonObject,
   type Random,
   type SyncReply,
   type SyncRequest,
 } from '@downlink/protocol'
+import {
+  keyExchangeReplyOf,
+  registerReplyOf,
+  type KeyExchangeReply,
+  type KeyExchangeRequest,
+  type RegisterReply,
+  type RegisterRequest,
+  type RequestOptions,
+} from './agent-calls.ts'
 import type { AgentBoot } from './boot.ts'
 import type { AgentTls } from './connection/connector.ts'
 import { requestEvents, type EventsReply } from './connection/events-request.ts'
@@ -31,6 +38,7 @@ import {
 } from './connection/request-context.ts'
 import { RequestPools } from './connection/request-pools.ts'
 import { requesterBy } from './connection/reply.ts'
+import { withoutStaleConnection } from './connection/stale-connection.ts'
 import { requesterOf, type AgentTransport } from './connection/transport.ts'
 import { MirrorList, type MirrorPool } from './mirror/mirror-pool.ts'
 import { tellAnswer, type HubAnswer } from './standing/hub-answer.ts'
@@ -69,45 +77,6 @@ export interface AgentClientOptions {
   readonly onAnswer?: (answer: HubAnswer) => void
 }
 
-/** When to give up a request before its deadline. */
-export interface RequestOptions {
-  readonly signal?: AbortSignal
-}
-
-/** What an agent tells of itself. */
-export interface RegisterRequest {
-  readonly agentId: string
-  readonly version?: string
-  readonly name?: string
-  readonly os?: string
-  readonly arch?: string
-  readonly labels?: Readonly<Record<string, string>>
-}
-
-/** A key in the reply replaces the one in use, and must be persisted before it is used (R-64). */
-export interface RegisterReply {
-  readonly agentKey?: string
-  readonly user?: Json
-  readonly features?: Json
-}
-
-/** An enrollment key to be exchanged for a credential. */
-export interface KeyExchangeRequest {
-  readonly authKey: string
-  readonly agentId: string
-  readonly hostname?: string
-  readonly platform?: string
-  /** The same id within ten minutes mints a replacement, so that a lost reply does not burn a single-use key (R-63). */
-  readonly exchangeId?: string
-}
-
-/** The credential that an enrollment key was exchanged for. */
-export interface KeyExchangeReply {
-  readonly apiKey: string
-  readonly userId?: string
-  readonly apiUrl?: string
-}
-
 /**
  * Talks to one hub, at the first of its mirrors that answers. Each request has one deadline from dialling to the last
  * byte of its reply, `REQUEST_MS_MAX`, shared out among the mirrors that it tries, and replies are bounded in headers,
@@ -115,6 +84,9 @@ export interface KeyExchangeReply {
  *
  * Requests throw HttpError for a reply that is not a success, DownlinkError for anything else that goes wrong on the
  * way, and the signal's reason when it aborts. No error holds a key.
+ *
+ * Requests go over connections that are kept. One that is lost on such a connection before the headers of its reply came
+ * is sent once more over a new connection, but for an exchange without an `exchangeId`: all others may be repeated.
  */
 export interface AgentClient extends AsyncDisposable {
   readonly mirrors: MirrorPool
@@ -143,8 +115,6 @@ export interface AgentClient extends AsyncDisposable {
   close(): Promise<void>
 }
 
-const KEY_CHARS_MAX = 4_096
-
 /**
  * Makes a client of one hub; dials nothing.
  * @throws DownlinkError `bad_hub_url` or `insecure_hub` for a URL that must not be dialled, `bad_proxy_url`.
@@ -172,7 +142,7 @@ class HubClient implements AgentClient {
   readonly clock: Clock
   readonly mirrors: MirrorList
   private readonly context: RequestContext
-  private readonly pools: RequestPools
+  readonly pools: RequestPools
 
   constructor(options: AgentClientOptions, context: RequestContext) {
     this.clock = context.clock
@@ -190,15 +160,7 @@ class HubClient implements AgentClient {
   }
 
   async register(request: RegisterRequest, options: RequestOptions = {}): Promise<RegisterReply> {
-    const reply = await this.post('register', options, (boot) => ({ ...request, ...boot }))
-    const agentKey = stringField(reply, 'agentKey', KEY_CHARS_MAX)
-    const user = field(reply, 'user')
-    const features = field(reply, 'features')
-    return {
-      ...(agentKey === undefined ? {} : { agentKey }),
-      ...(user === undefined ? {} : { user }),
-      ...(features === undefined ? {} : { features }),
-    }
+    return registerReplyOf(await this.post('register', options, (boot) => ({ ...request, ...boot })))
   }
 
   async sync(request: SyncRequest, options: RequestOptions = {}): Promise<SyncReply> {
@@ -206,23 +168,27 @@ class HubClient implements AgentClient {
   }
 
   exchangeKey(request: KeyExchangeRequest, options: RequestOptions = {}): Promise<KeyExchangeReply> {
-    return this.call('public', limits.REQUEST_MS_MAX, { maySeekHome: true }, options, async (one) => {
-      const prepared = preparePublicRequest(this.context, one.mirror, 'POST', 'authkey/exchange', [
-        request.authKey,
-      ])
-      return keyOf(prepared, await this.request(prepared, { ...request }, one, options))
-    })
+    const attempt = async (one: MirrorTry): Promise<KeyExchangeReply> => {
+      const { mirror } = one
+      const secrets = [request.authKey]
+      const prepared = preparePublicRequest(this.context, mirror, 'POST', 'authkey/exchange', secrets)
+      return keyExchangeReplyOf(prepared, await this.request(prepared, { ...request }, one, options))
+    }
+    // Without an id the hub cannot tell a repetition from a second exchange, which burns the key (R-63).
+    const repeatable = request.exchangeId === undefined ? attempt : this.repeatable(attempt)
+    return this.call('public', limits.REQUEST_MS_MAX, { maySeekHome: true }, options, repeatable)
   }
 
   wake(options: RequestOptions = {}): Promise<boolean> {
     const held = { isHeld: true, maySeekHome: false }
-    return this.call('wake', limits.WAKE_MS_MAX, held, options, async (one) => {
+    const attempt = async (one: MirrorTry): Promise<boolean> => {
       const prepared = prepareRequest(this.context, one.mirror, 'GET', 'wake')
       const headers = { ...prepared.headers, ...bootHeaders(this.context) }
       const wake = field(await this.request({ ...prepared, headers }, undefined, one, options), 'wake')
       if (typeof wake === 'boolean') return wake
       throw unusableReply(prepared, 200, 'bad_reply', 'it says neither that there is something nor nothing.')
-    })
+    }
+    return this.call('wake', limits.WAKE_MS_MAX, held, options, this.repeatable(attempt))
   }
 
   async deregister({ agentId }: { readonly agentId: string }, options: RequestOptions = {}): Promise<void> {
@@ -254,10 +220,17 @@ class HubClient implements AgentClient {
     body: (boot: Boot) => JsonObject,
     deadlineMs: number = limits.REQUEST_MS_MAX,
   ): Promise<JsonObject> {
-    return this.call(endpoint, deadlineMs, { maySeekHome: true }, options, (one) => {
+    const attempt = (one: MirrorTry): Promise<JsonObject> => {
       const prepared = prepareRequest(this.context, one.mirror, 'POST', endpoint)
       return this.request(prepared, body(this.context.boot.next()), one, options)
-    })
+    }
+    return this.call(endpoint, deadlineMs, { maySeekHome: true }, options, this.repeatable(attempt))
+  }
+
+  /** `attempt`, which may be repeated: not failed by a connection that died while it was kept. */
+  private repeatable<T>(attempt: (one: MirrorTry) => Promise<T>): (one: MirrorTry) => Promise<T> {
+    if (this.context.transport !== undefined) return attempt
+    return (one) => withoutStaleConnection(this, one, attempt)
   }
 
   /** @param name - `public` for a call without the credential. */
@@ -290,19 +263,5 @@ class HubClient implements AgentClient {
       if (error instanceof DownlinkError && error.code === 'timed_out') this.pools.retire(pool)
       throw error
     })
-  }
-}
-
-function keyOf(prepared: PreparedRequest, reply: JsonObject): KeyExchangeReply {
-  const apiKey = stringField(reply, 'apiKey', KEY_CHARS_MAX)
-  if (apiKey === undefined) {
-    throw unusableReply(prepared, 200, 'bad_reply', 'it holds no apiKey. Check that a hub answers there.')
-  }
-  const userId = stringField(reply, 'userId', limits.ID_CHARS_MAX)
-  const apiUrl = stringField(reply, 'apiUrl', limits.MESSAGE_CHARS_MAX)
-  return {
-    apiKey,
-    ...(userId === undefined ? {} : { userId }),
-    ...(apiUrl === undefined ? {} : { apiUrl }),
   }
 }

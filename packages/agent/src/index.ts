@@ -13,18 +13,17 @@ export type {
 } from '@downlink/protocol'
 export { createAgent } from './agent.ts'
 export type { Agent, AgentEnd } from './agent.ts'
-export { createBoot } from './boot.ts'
-export type { AgentBoot } from './boot.ts'
-export { createAgentClient } from './client.ts'
 export type {
-  AgentClient,
-  AgentClientOptions,
   KeyExchangeReply,
   KeyExchangeRequest,
   RegisterReply,
   RegisterRequest,
   RequestOptions,
-} from './client.ts'
+} from './agent-calls.ts'
+export { createBoot } from './boot.ts'
+export type { AgentBoot } from './boot.ts'
+export { createAgentClient } from './client.ts'
+export type { AgentClient, AgentClientOptions } from './client.ts'
 export type { AgentDiagnostics, ControlStep, SyncTrace } from './diagnostics.ts'
 export type { DownlinkMode } from './connection/connection-state.ts'
 export type { AgentTls } from './connection/connector.ts'
