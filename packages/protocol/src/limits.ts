@@ -78,6 +78,8 @@ export const RECONNECT_WINDOW_MS_MIN = 2_000
 export const RECONNECT_WINDOW_MS_MAX = 300_000
 /** After its slot, or the window, a hub that refuses is still expected to come back for so long, ms, and that is no failure (R-15). */
 export const SLOT_GRACE_MS = 10_000
+/** Over which part of that time, ms, at most, agents that were refused at their slots spread. */
+export const SLOT_SPREAD_MS_MAX = 8_000
 /** Bounds of the pace a hub may set by `nextSyncMs`, ms. */
 export const NEXT_SYNC_MS_MIN = 1_000
 export const NEXT_SYNC_MS_MAX = 300_000

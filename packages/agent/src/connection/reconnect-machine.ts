@@ -202,8 +202,10 @@ function comeBack(
   const restMs =
     (isEarly ? backoff.delayMsMin : 0) + (tooOften < 0 ? 0 : reconnectDelayMs(tooOften, backoff, 0, random))
   const delayMs = Math.min(limits.RETRY_MS_MAX, slotMs) + restMs + random * backoff.delayMsMin
+  // If the hub is late, all whose slots have passed are refused, and must not come together when it is there.
+  const spreadUntilMs = nowMs + delayMs + Math.min(limits.SLOT_SPREAD_MS_MAX, state.windowMs)
   const graceUntilMs = nowMs + delayMs + limits.SLOT_GRACE_MS
-  return wait({ ...memoryOf(state), spreadUntilMs: nowMs + delayMs, graceUntilMs }, delayMs, context)
+  return wait({ ...memoryOf(state), spreadUntilMs, graceUntilMs }, delayMs, context)
 }
 
 /** Waits as long as a probe does, but not less than `delayMsMin`. */

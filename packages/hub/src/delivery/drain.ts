@@ -69,7 +69,7 @@ export async function drainStreams(
     }),
     ...pollers.map((agentId) => () => () => polls.release(agentId)),
   ]
-  const order = interleaved(ends, sessions.length)
+  const order = shuffled(ends, random)
   const due = slots.map((slot, index) => ({ atMs: slot.endMs, end: order[index]?.(slot) }))
   const startMs = clock.monotonicMs()
   for (const { atMs, end } of due) {
@@ -79,12 +79,10 @@ export async function drainStreams(
   }
 }
 
-/** The first `count` of `items` and the rest of them, evenly mixed. */
-function interleaved<T>(items: readonly T[], count: number): readonly T[] {
-  const place = (index: number): number =>
-    index < count ? (index + 0.5) / count : (index - count + 0.5) / (items.length - count)
+/** In an order by chance: those that came together must not go together, as originals would after a restart. */
+function shuffled<T>(items: readonly T[], random: Random): readonly T[] {
   return items
-    .map((item, index) => ({ item, at: place(index) }))
+    .map((item) => ({ item, at: random() }))
     .sort((a, b) => a.at - b.at)
     .map(({ item }) => item)
 }
