@@ -75,7 +75,7 @@ export async function openAgentParts(base: AgentBase): Promise<AgentParts> {
     ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
     ...(options.tls === undefined ? {} : { tls: options.tls }),
     ...(options.transport === undefined ? {} : { transport: options.transport }),
-    journalId: () => journal?.ledger.journalId,
+    journalId: () => journal && `${journal.ledger.journalId} ${journal.ledger.openedAt}`,
   })
   const { stateDirectory } = options
   let lock: DirectoryLock | undefined

@@ -100,6 +100,10 @@ export interface SyncRequest {
   readonly boot?: Boot
   /** Names the agent's journal; a new one means that it lost what it had decided. Present in every sync of an agent that acknowledges. */
   readonly journalId?: string
+  /** How many records that journal ever took. */
+  readonly journalPosition?: number
+  /** As many as it had when this boot opened it: fewer than an earlier boot told mean that an earlier copy was put back. */
+  readonly journalOpenedAt?: number
   readonly outcomes: readonly OutcomeReport[]
   /** Controls that the agent has journalled but not yet decided. */
   readonly received: readonly string[]
@@ -140,6 +144,8 @@ export function parseSyncRequest(value: Json): SyncRequest | undefined {
   if (agentId === undefined) return undefined
   const bootNonce = stringField(value, 'bootNonce', limits.ID_CHARS_MAX)
   const connectCounter = integerField(value, 'connectCounter', 0, Number.MAX_SAFE_INTEGER)
+  const journalPosition = integerField(value, 'journalPosition', 0, Number.MAX_SAFE_INTEGER)
+  const journalOpenedAt = integerField(value, 'journalOpenedAt', 0, Number.MAX_SAFE_INTEGER)
   const heartbeat = parseHeartbeatEcho(field(value, 'heartbeat'))
   const path = parsePathReport(field(value, 'path'))
   const labels = parseLabels(field(value, 'labels'))
@@ -151,6 +157,8 @@ export function parseSyncRequest(value: Json): SyncRequest | undefined {
     ),
     freeSlots: integerField(value, 'freeSlots', 0, 1_000_000) ?? 0,
     ...optionalTexts(value, ['version', 'name', 'os', 'arch', 'journalId']),
+    ...(journalPosition === undefined ? {} : { journalPosition }),
+    ...(journalOpenedAt === undefined ? {} : { journalOpenedAt }),
     ...(bootNonce === undefined || connectCounter === undefined
       ? {}
       : { boot: { bootNonce, connectCounter } }),

@@ -86,9 +86,9 @@ export class MailboxBench {
     return this.#sync(body, this.serviceMs)
   }
 
-  /** What a stream that named `journalId` is pushed; it counts as written. */
-  push(journalId?: string): readonly string[] {
-    const controls = controlsToPush(this.mailbox, this.serviceMs, journalId)
+  /** What a stream that named `journal`, and a boot, is pushed; it counts as written. */
+  push(journal?: string, bootNonce?: string): readonly string[] {
+    const controls = controlsToPush(this.mailbox, this.serviceMs, { journal, bootNonce })
     this.#noteWritten(controls)
     return controls.map((control) => control.controlId)
   }

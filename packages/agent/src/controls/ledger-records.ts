@@ -26,7 +26,12 @@ export interface TaskEndRecord {
 /** One line of the journal. */
 export type LedgerRecord =
   /** The first record of every journal. A new id tells the hub that decisions were lost. */
-  | { readonly type: 'journal'; readonly journalId: string }
+  | {
+      readonly type: 'journal'
+      readonly journalId: string
+      /** Written when the journal is compacted, so that its position goes on from where it was. */
+      readonly position?: number
+    }
   /** A control was accepted and is about to be applied. */
   | { readonly type: 'intent'; readonly control: IssuedControl; readonly delivery: Delivery }
   | { readonly type: 'outcome'; readonly controlId: string; readonly outcome: Outcome }

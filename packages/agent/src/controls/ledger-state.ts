@@ -35,6 +35,8 @@ export interface LedgerTask {
 /** Everything that survives the process. */
 export interface LedgerState {
   journalId: string
+  /** Records that this journal ever took. A copy of earlier that was put back has a lower one, which the hub notices (R-27). */
+  position: number
   readonly lanes: Map<string, Lane>
   readonly intents: Map<string, { readonly control: IssuedControl; readonly delivery: Delivery }>
   readonly outcomes: Map<string, { readonly control: IssuedControl; readonly outcome: Outcome }>
@@ -48,6 +50,7 @@ export interface LedgerState {
 export function newLedgerState(): LedgerState {
   return {
     journalId: '',
+    position: 0,
     lanes: new Map(),
     intents: new Map(),
     outcomes: new Map(),
@@ -64,9 +67,11 @@ export function laneKey(taskId: string, lane: string): string {
 
 /** Takes one record into `state`. Total: a record that fits nothing changes nothing. */
 export function foldRecord(state: LedgerState, record: LedgerRecord): void {
+  state.position++
   switch (record.type) {
     case 'journal':
       state.journalId = record.journalId
+      if (record.position !== undefined) state.position = record.position
       return
     case 'intent':
       foldIntent(state, record.control, record.delivery)
@@ -139,8 +144,7 @@ export function compactRecords(state: Readonly<LedgerState>, wallMs: number): re
   const touched = [...replayed, ...state.decisions.values()].map((item) => item.taskId)
   const kept = new Set(lanes.map((lane) => lane.taskId))
   const intended = [...state.intended.keys()].filter((taskId) => state.tasks.has(taskId) || kept.has(taskId))
-  return [
-    { type: 'journal', journalId: state.journalId },
+  const records: readonly LedgerRecord[] = [
     ...[...state.tasks.values()].flatMap((task): LedgerRecord[] => [
       { type: 'task', taskId: task.taskId, kind: task.kind, input: task.input },
       ...(task.facts === undefined
@@ -168,6 +172,9 @@ export function compactRecords(state: Readonly<LedgerState>, wallMs: number): re
     })),
     ...lanes.map((lane): LedgerRecord => ({ type: 'lane', ...lane })),
   ]
+  // Reading these back counts them, too.
+  const position = state.position - records.length
+  return [{ type: 'journal', journalId: state.journalId, position }, ...records]
 }
 
 function foldIntent(state: LedgerState, control: IssuedControl, delivery: Delivery): void {

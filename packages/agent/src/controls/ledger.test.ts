@@ -63,7 +63,14 @@ describe('given a control that arrives', () => {
       record: { type: 'intent', control: item, delivery: 'atMostOnce' },
     })
     expect(ledger.judge(item, 'atMostOnce').kind, 'nothing is journalled yet').toBe('accept')
-    expect(ledger.report()).toEqual({ journalId: 'j1', outcomes: [], received: [], decisions: [] })
+    expect(ledger.report()).toEqual({
+      journalId: 'j1',
+      journalPosition: 1,
+      journalOpenedAt: 1,
+      outcomes: [],
+      received: [],
+      decisions: [],
+    })
   })
 
   test('being decided, and decided > a duplicate, also when it was issued again', () => {
@@ -175,7 +182,7 @@ describe('given a crash between intent and outcome', () => {
     settle(ledger, 'c1')
     const again = new Ledger(compactRecords(ledger.state, 0))
     expect(again.interrupted()).toEqual([])
-    expect(again.report()).toEqual(ledger.report())
+    expect(again.report()).toEqual({ ...ledger.report(), journalOpenedAt: again.openedAt })
   })
 })
 
@@ -277,6 +284,17 @@ describe('given a report', () => {
       { decisionId: 'd2', taskId: 't1', action: 'pause', basedOn: { epoch: 1, revision: 4 } },
       expect.objectContaining({ decisionId: 'other' }),
     ])
+  })
+
+  test('more decisions than LEDGER_DECISIONS_MAX > the oldest is no longer reported, its lane still holds', () => {
+    const ledger = new Ledger([JOURNAL])
+    take(ledger, control('c1', 'resume', 5))
+    for (const index of range(limits.LEDGER_DECISIONS_MAX + 1)) {
+      decide(ledger, 'pause', `d${index}`, index === 0 ? 't1' : `u${index}`)
+    }
+    expect(ledger.state.decisions.size).toBe(limits.LEDGER_DECISIONS_MAX)
+    expect(ledger.report().decisions[0]?.decisionId).toBe('d1')
+    expect(take(ledger, control('c2', 'resume', 4))).toBe('stale')
   })
 
   test('refusals > are bounded, and never crowd out outcomes', () => {

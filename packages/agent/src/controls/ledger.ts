@@ -27,6 +27,8 @@ export type Verdict =
 /** What one sync reports; handed back with the hub's acknowledgement. */
 export interface LedgerReport {
   readonly journalId: string
+  readonly journalPosition: number
+  readonly journalOpenedAt: number
   readonly outcomes: readonly OutcomeReport[]
   readonly received: readonly string[]
   readonly decisions: readonly DecisionReport[]
@@ -44,6 +46,8 @@ export type Interrupted =
  * A query never changes it; `record` does, and is called when the record is on disk, not before.
  */
 export class Ledger {
+  /** How many records the journal had ever taken when it was opened (R-27). */
+  readonly openedAt: number
   readonly #state: LedgerState
   /** Refusals as stale decide nothing, so they are not journalled: a crash only means that the hub asks again. */
   readonly #refusals = new Map<string, OutcomeReport>()
@@ -52,6 +56,7 @@ export class Ledger {
   constructor(records: Iterable<LedgerRecord>) {
     this.#state = newLedgerState()
     for (const record of records) foldRecord(this.#state, record)
+    this.openedAt = this.#state.position
   }
 
   get journalId(): string {
@@ -134,6 +139,8 @@ export class Ledger {
     }))
     return {
       journalId: this.#state.journalId,
+      journalPosition: this.#state.position,
+      journalOpenedAt: this.openedAt,
       outcomes: [...decided, ...this.#refusals.values()].slice(0, count),
       received: [...this.#state.intents.keys()].slice(0, count),
       decisions: [...this.#state.decisions.values()].slice(0, count),

@@ -164,7 +164,7 @@ export class TestWire implements AgentTransport {
     // The newest has it.
     this.#stream?.body.push(null)
     const body = new Readable({ read: () => undefined })
-    const journalId = headers['downlink-journal']
+    const [journalId] = headers['downlink-journal']?.split(' ') ?? []
     const stream: Stream = {
       body,
       journalId,

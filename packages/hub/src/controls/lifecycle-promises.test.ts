@@ -88,6 +88,41 @@ describe('given a new journalId (rule 5)', () => {
     expect(bench.push('journal-1')).toEqual(['p1', 'b1', 'r1'])
   })
 
+  test('an earlier copy of the journal is put back > it counts as lost, once', () => {
+    const bench = new MailboxBench()
+    bench.sync({ ...running, journalPosition: 10, journalOpenedAt: 3 })
+    bench.control({ controlId: 'b1', action: 'bump' })
+    bench.answer(running)
+    bench.sync({ ...running, received: ['b1'], journalPosition: 12, journalOpenedAt: 3 })
+    const restored = { ...running, bootNonce: 'boot-2', journalOpenedAt: 9 }
+    // What it has decided since must not hide what it has forgotten.
+    bench.sync({ ...restored, journalPosition: 40 })
+    expect(bench.outcome('b1')).toMatchObject({ state: 'failed', code: 'journal_lost' })
+    bench.control({ controlId: 'b2', action: 'bump' })
+    expect(bench.answer({ ...restored, journalPosition: 41 }).controls.map((item) => item.controlId)).toEqual(
+      ['b2'],
+    )
+    expect(bench.state('b2'), 'the same boot has been judged').not.toBe('failed')
+  })
+
+  test('a boot goes on with the journal of the one before > nothing is lost, however late its first sync is', () => {
+    const bench = new MailboxBench()
+    bench.sync({ ...running, journalPosition: 10, journalOpenedAt: 3 })
+    bench.control({ controlId: 'b1', action: 'bump' })
+    bench.answer(running)
+    bench.sync({ ...running, bootNonce: 'boot-2', journalPosition: 12, journalOpenedAt: 10 })
+    expect(bench.outcome('b1')).toEqual({ state: 'delivered' })
+  })
+
+  test('a stream of an earlier copy > is pushed atMostOnce verbs only when a sync of its boot was taken in', () => {
+    const bench = new MailboxBench()
+    bench.sync({ ...running, journalPosition: 10, journalOpenedAt: 3 })
+    bench.control({ controlId: 'b1', action: 'bump' })
+    expect(bench.push('journal-1 9', 'boot-2'), 'it may have been applied before').toEqual([])
+    expect(bench.push('journal-1 3', 'boot-1'), 'its syncs have told all that came since').toEqual(['b1'])
+    expect(bench.push('journal-1 10', 'boot-2')).toEqual(['b1'])
+  })
+
   test('before the first sync > no journal is known, and no atMostOnce verb is pushed', () => {
     const bench = new MailboxBench()
     bench.control({ controlId: 'b1', action: 'bump' })

@@ -74,16 +74,22 @@ export function decideSync(
 
 function takeInIdentity(draft: MailboxDraft, request: SyncRequest, acknowledges: boolean): void {
   const { mailbox } = draft
+  const isNewBoot = request.boot !== undefined && mailbox.boot?.bootNonce !== request.boot.bootNonce
   if (mailbox.acknowledges !== acknowledges) draft.set({ acknowledges })
-  const { boot } = request
-  if (boot !== undefined && mailbox.boot?.bootNonce !== boot.bootNonce) {
-    const earlier = mailbox.earlierBoots.filter((nonce) => nonce !== boot.bootNonce)
-    if (mailbox.boot !== undefined) earlier.push(mailbox.boot.bootNonce)
-    draft.set({ boot, earlierBoots: earlier.slice(-limits.MAILBOX_BOOTS_MAX) })
+  if (isNewBoot) {
+    const earlier = mailbox.boot === undefined ? [] : [mailbox.boot.bootNonce]
+    draft.set({
+      boot: request.boot,
+      earlierBoots: [...mailbox.earlierBoots, ...earlier].slice(-limits.MAILBOX_BOOTS_MAX),
+    })
   }
-  if (request.journalId === undefined || request.journalId === mailbox.journalId) return
+  const { journalId, journalPosition = 0, journalOpenedAt = journalPosition } = request
+  if (journalId === undefined) return
+  // An earlier copy that was put back has forgotten, as a new journal has.
+  const isRestored = isNewBoot && journalOpenedAt < (mailbox.journalPosition ?? 0)
+  if (journalId === mailbox.journalId && !isRestored) return
   if (mailbox.journalId !== undefined) loseJournal(draft)
-  draft.set({ journalId: request.journalId })
+  draft.set({ journalId, journalPosition })
 }
 
 /** The agent no longer knows what it decided: what may have been applied and must not be applied twice, fails. */
@@ -261,7 +267,10 @@ function newTasks(
   ].slice(0, limits.NEW_TASKS_PER_SYNC_MAX)
 }
 
-/** Keeps the newest counter with whatever else is committed; by itself it is not worth a commit. */
+/** Keeps the newest counter and position with whatever else is committed; by themselves they are not worth a commit. */
 function foldCounter(draft: MailboxDraft, request: SyncRequest, before: Mailbox, overtaken: boolean): void {
-  if (request.boot !== undefined && !overtaken && draft.mailbox !== before) draft.set({ boot: request.boot })
+  if (overtaken || draft.mailbox === before) return
+  const { boot, journalPosition } = request
+  if (boot !== undefined) draft.set({ boot })
+  if (journalPosition !== undefined) draft.set({ journalPosition })
 }

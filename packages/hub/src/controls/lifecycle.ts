@@ -181,15 +181,21 @@ export function controlsToHandOut(mailbox: Mailbox, serviceMs: number): readonly
  * The controls to push down a stream of an agent that acknowledges.
  * An agent that lost its journal says so in its first sync; a verb that must not be applied twice waits for that
  * unless the stream already named the journal that the mailbox knows (R-27).
- * @param streamJournalId - the journal that the stream's request named, if any.
+ * @param stream - what the stream's request named, if anything: its boot, and its journal with, behind a space, how many
+ * records that had when the boot opened it.
  */
 export function controlsToPush(
   mailbox: Mailbox,
   serviceMs: number,
-  streamJournalId: string | undefined,
+  stream: { readonly bootNonce?: string | undefined; readonly journal: string | undefined },
 ): readonly IssuedControl[] {
   const handedOut = controlsToHandOut(mailbox, serviceMs)
-  if (streamJournalId !== undefined && streamJournalId === mailbox.journalId) return handedOut
+  const [journalId, openedAt] = stream.journal?.split(' ') ?? []
+  const isAsKnown = journalId !== undefined && journalId === mailbox.journalId
+  // Once a sync of the same boot has been taken in, that has judged it.
+  const isJudged = stream.bootNonce !== undefined && stream.bootNonce === mailbox.boot?.bootNonce
+  const mayBeRestored = openedAt !== undefined && Number(openedAt) < (mailbox.journalPosition ?? 0)
+  if (isAsKnown && (isJudged || !mayBeRestored)) return handedOut
   return handedOut.filter((control) => control.delivery !== 'atMostOnce')
 }
 

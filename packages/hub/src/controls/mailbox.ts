@@ -66,6 +66,8 @@ export interface Mailbox {
   /** Whether the agent reports outcomes; absent before its first sync. */
   readonly acknowledges?: boolean
   readonly journalId?: string
+  /** How many records that journal had taken, as of the last commit. */
+  readonly journalPosition?: number
   /** The newest boot, with its counter as of the last commit. */
   readonly boot?: { readonly bootNonce: string; readonly connectCounter: number }
   readonly earlierBoots: readonly string[]

@@ -49,7 +49,10 @@ export function createPusher(options: PusherOptions): Pusher {
     const controls =
       session.boot === undefined
         ? controlsToHandOut(mailbox, serviceMs()).filter(isPushedToOriginals)
-        : controlsToPush(mailbox, serviceMs(), options.journalId)
+        : controlsToPush(mailbox, serviceMs(), {
+            bootNonce: session.boot.bootNonce,
+            journal: options.journalId,
+          })
     return new Set(controls.map((control) => control.controlId))
   }
 

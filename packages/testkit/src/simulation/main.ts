@@ -23,6 +23,7 @@ const WORLDS: readonly {
       'stale-check',
       'forgetful-compaction',
       'verb-again',
+      'any-position',
     ],
   },
   {

@@ -31,6 +31,7 @@ export class SimAgent {
   readonly #mutant: Mutant
   readonly #agentId: string
   #disk: LedgerRecord[]
+  #copy: LedgerRecord[] = []
   #ledger: Ledger
   #counter = 0
   #syncing = false
@@ -47,8 +48,10 @@ export class SimAgent {
     this.#ledger = new Ledger(this.#disk)
   }
 
-  get journalId(): string {
-    return this.#ledger.journalId
+  /** What its stream's request named. */
+  get stream(): { readonly bootNonce: string; readonly journal: string } {
+    const { journalId, openedAt } = this.#ledger
+    return { bootNonce: `boot-${this.life}`, journal: `${journalId} ${openedAt}` }
   }
 
   /** Nothing is on its way to being applied or reported. */
@@ -60,6 +63,19 @@ export class SimAgent {
   /** Undefined once the hub has seen the task's end and the agent has let go of it. */
   intendedState(taskId: string): string | undefined {
     return this.#ledger.state.tasks.has(taskId) ? this.#ledger.intendedState(taskId) : undefined
+  }
+
+  /** Somebody copies the journal, to put it back one day. */
+  copyJournal(): void {
+    this.#copy = [...this.#disk]
+  }
+
+  /** @returns whether there was a copy of what the hub knows to be the past. */
+  restoreJournal(hub: { readonly journalId?: string; readonly journalPosition?: number }): boolean {
+    const { journalId, state } = new Ledger(this.#copy)
+    const isPast = journalId === hub.journalId && state.position < (hub.journalPosition ?? 0)
+    if (isPast) this.#disk = [...this.#copy]
+    return isPast
   }
 
   crash(options: { loseJournal: boolean }): void {

@@ -29,6 +29,8 @@ export type Mutant =
   | 'stale-check'
   /** The journal is written anew without what was decided. */
   | 'forgetful-compaction'
+  /** The hub believes a journal by its id alone. */
+  | 'any-position'
   /** A verb that is `atMostOnce` and was interrupted is applied again. */
   | 'verb-again'
   /** Originals: one sync without the task settles a cancel or pause. */
@@ -58,7 +60,7 @@ export class SimHub {
   /** Pushes a `sync` event. */
   nudge: () => void = () => undefined
   /** The journal that the agent's open stream named when it was opened. */
-  streamJournalId: () => string | undefined = () => undefined
+  stream: () => Parameters<typeof controlsToPush>[2] = () => ({ journal: undefined })
   /** The agent's stream is that of an original: only what it can apply is pushed. */
   readonly #isOriginal: boolean
   readonly #scheduler: Scheduler
@@ -118,7 +120,9 @@ export class SimHub {
     })
   }
 
-  sync(request: SyncRequest, reply: (answer: SyncAnswer) => void): void {
+  sync(sent: SyncRequest, reply: (answer: SyncAnswer) => void): void {
+    const isCredulous = this.#mutant === 'any-position'
+    const request = isCredulous ? { ...sent, journalOpenedAt: Number.MAX_SAFE_INTEGER } : sent
     const beganServiceMs = this.#serviceMs()
     let answer: SyncAnswer | undefined
     let offer: Offer | undefined
@@ -175,7 +179,7 @@ export class SimHub {
 
   #handOut(): void {
     if (this.#isOriginal) return this.#handOutToOriginal()
-    const controls = this.#stillOpen(controlsToPush(this.#disk, this.#serviceMs(), this.streamJournalId()))
+    const controls = this.#stillOpen(controlsToPush(this.#disk, this.#serviceMs(), this.stream()))
     if (controls.length === 0) return
     this.#noteWritten(controls)
     this.push(controls)

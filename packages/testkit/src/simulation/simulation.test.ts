@@ -37,6 +37,7 @@ const mutants: readonly [Mutant, string, Run, number][] = [
   ['stale-check', 'ours', runWorld, 60],
   ['forgetful-compaction', 'ours', runWorld, 60],
   ['verb-again', 'ours', runWorld, 60],
+  ['any-position', 'ours', runWorld, 120],
   ['supersession', 'original', runOriginalWorld, 60],
   ['commit-before-reply', 'original', runOriginalWorld, 60],
   ['settle-after-one-sync', 'original', runOriginalWorld, 60],

@@ -75,6 +75,7 @@ class World {
     storm.whileStormy(50, 1_000, () => this.#agent.compact())
     storm.whileStormy(100, 1_500, () => this.#crashHub())
     storm.whileStormy(500, 2_000, () => this.#hub.backUp())
+    storm.whileStormy(300, 2_000, () => this.#agent.copyJournal())
     scheduler.run(STORM_MS)
     storm.calmDown()
     const settled = scheduler.run(STORM_MS + CALM_MS, () => this.#isSettled())
@@ -93,7 +94,7 @@ class World {
     const { agent, hub } = { agent: this.#agent, hub: this.#hub }
     const agentLife = (): number => agent.life
     const hubLife = (): number => hub.life
-    hub.streamJournalId = () => (agent.up ? agent.journalId : undefined)
+    hub.stream = () => (agent.up ? agent.stream : { journal: undefined })
     hub.push = (controls) =>
       this.#storm.channel.send(agentLife, () => agent.up && agent.receivePush(controls))
     agent.send = (request, reply) =>
@@ -162,6 +163,9 @@ class World {
     const loseJournal = this.#seed % 5 === 4 && this.#scheduler.chance(0.3)
     this.#memoryLost ||= loseJournal
     this.#agent.crash({ loseJournal })
+    if (this.#seed % 5 === 2 && this.#scheduler.chance(0.3)) {
+      this.#memoryLost = this.#agent.restoreJournal(this.#hub.committed) || this.#memoryLost
+    }
     this.#scheduler.after(this.#scheduler.between(10, 300), () => this.#agent.start())
   }
 
