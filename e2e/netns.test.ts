@@ -106,6 +106,7 @@ async function breakAndMend(
   await breakIt()
   const meanwhile = await issue(one, 't-meanwhile')
   const foundMs = await agent.leavesStream(brokenMs)
+  expect((await agent.names('stalled', brokenMs)).sentence, 'say what is seen of the path').not.toBe('')
   const mendedMs = Date.now()
   await mendIt()
   const meanwhileMs = await meanwhile.settled()
@@ -207,6 +208,7 @@ describe
       const refused = await agent.until('it says that names are not resolved', (lines) =>
         lines.find(({ atMs, error }) => atMs > foundMs && error?.includes('The name server did not answer')),
       )
+      await agent.names('dns', foundMs)
       agent.child.kill('SIGUSR1')
       const { fileMs, lookupMs } = await agent.until('it looks at a file and up localhost', (lines) =>
         lines.find((said) => said.fileMs !== undefined),

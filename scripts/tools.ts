@@ -26,6 +26,7 @@ export const TOOLS: readonly Tool[] = [
   },
   { name: 'nginx', aptPackage: 'nginx-light', tests: ['e2e/{nginx,certificates}.test.ts'] },
   { name: 'haproxy', aptPackage: 'haproxy', tests: ['e2e/haproxy.test.ts'] },
+  { name: 'faketime', aptPackage: 'faketime', tests: ['e2e/suspend.test.ts'] },
   { name: 'ip', aptPackage: 'iproute2', tests: ['e2e/netns.test.ts'] },
   { name: 'nft', aptPackage: 'nftables', tests: ['e2e/netns.test.ts'] },
   { name: 'dnsmasq', aptPackage: 'dnsmasq-base', tests: ['e2e/netns.test.ts'] },

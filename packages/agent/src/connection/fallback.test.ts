@@ -153,6 +153,13 @@ describe('given the mode auto', () => {
     expect(run.delayMs()).toBe(limits.PROBE_MS_MIN - 30)
   })
 
+  test('when the last try had reached nobody > the stream is dialled at once: that said nothing against streams', () => {
+    const run = connectionOf('auto').fallBack().step({ type: 'timer' }, 300_000).fail('dns_failed', 10)
+    run.step({ type: 'pollFailed', failure: { code: 'dns_failed', message: '', retry: 'backoff' } }, 10)
+    run.step({ type: 'pollTimer' }).step({ type: 'pollAnswered', wake: false }, 10)
+    expect(run.delayMs()).toBe(0)
+  })
+
   test('when the server had asked to stay away > that holds all the same', () => {
     const run = connectionOf('auto').fallBack().step({ type: 'timer' }, 300_000)
     const failure = { code: 'http_503', message: '', retry: 'backoff' } as const

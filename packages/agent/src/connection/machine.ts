@@ -12,7 +12,7 @@ import {
   type ConnectionStep,
   type OpenState,
 } from './connection-state.ts'
-import { pathEnded, pathFailed, pathFrame, pathOpened, pathPolled } from './path-machine.ts'
+import { isUnreached, pathEnded, pathFailed, pathFrame, pathOpened, pathPolled } from './path-machine.ts'
 import { pollHealth, pollStep } from './poll-machine.ts'
 import type { PollEvent } from './poll-state.ts'
 import { judgeTrust } from './probation-machine.ts'
@@ -171,11 +171,9 @@ function advancePoll(state: ConnectionState, event: PollEvent, context: Connecti
     return { state: next, actions: step.actions, detail }
   }
   const { nowMs, random } = context
-  const dueMs = Math.max(
-    nowMs + random * limits.RECONNECT_MS_MIN,
-    state.dialledMs + probeDelayMs(0, random),
-    state.notBeforeMs,
-  )
+  // A try that reached nobody says nothing against streams.
+  const probedMs = isUnreached(state.path) ? 0 : state.dialledMs + probeDelayMs(0, random)
+  const dueMs = Math.max(nowMs + random * limits.RECONNECT_MS_MIN, probedMs, state.notBeforeMs)
   if (dueMs >= next.dueMs) return { state: next, actions: step.actions, detail }
   const actions: ConnectionAction[] = [...step.actions, { type: 'setTimer', delayMs: dueMs - nowMs }]
   return { state: { ...next, dueMs, probeCount: 0 }, actions, detail }

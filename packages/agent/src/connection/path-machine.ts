@@ -107,6 +107,11 @@ const VERDICT_OF_CODE: Readonly<Record<string, PathVerdict>> = {
 const OWN_CODES: ReadonlySet<string> = new Set(['client_closed', 'stood_still', 'no_credential'])
 const UNREACHED: ReadonlySet<PathVerdict> = new Set(['dns', 'refused', 'unreachable', 'tls'])
 
+/** Nobody was reached at the last try. */
+export function isUnreached({ report }: PathState): boolean {
+  return UNREACHED.has(report.verdict)
+}
+
 /** A stream was opened: its headers came. */
 export function pathOpened({ report, cuts }: PathState, nowMs: number): PathState {
   const stream: StreamSeen = {
