@@ -80,7 +80,7 @@ export async function openAgentParts(base: AgentBase): Promise<AgentParts> {
   const { stateDirectory } = options
   let lock: DirectoryLock | undefined
   try {
-    lock = stateDirectory === undefined ? undefined : await lockDirectory(stateDirectory, clock)
+    lock = stateDirectory === undefined ? undefined : await lockIfPossible(stateDirectory, base)
     journal = await openKeptJournal(base)
   } catch (error) {
     await lock?.[Symbol.asyncDispose]()
@@ -89,6 +89,24 @@ export async function openAgentParts(base: AgentBase): Promise<AgentParts> {
   }
   const parts = assemble(base, agentId, { client, journal, keys })
   return { agentId, client, journal, keys, standing, ...(lock === undefined ? {} : { lock }), ...parts }
+}
+
+/** Where no lock can be made, such as on a disk that cannot be written, an agent runs nevertheless. */
+async function lockIfPossible(
+  directory: string,
+  { clock, events }: AgentBase,
+): Promise<DirectoryLock | undefined> {
+  try {
+    return await lockDirectory(directory, clock)
+  } catch (error) {
+    if (error instanceof DownlinkError) throw error
+    events.log(
+      'warn',
+      { error },
+      'the state directory cannot be locked; another agent that used it would not be noticed',
+    )
+    return undefined
+  }
 }
 
 /** The key in use and what the hubs say of it. @param running - what exists once anything is asked. */

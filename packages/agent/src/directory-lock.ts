@@ -1,34 +1,14 @@
-/** Keeps a directory for one process: two agents on one journal would ruin it. Needs no more of a file system than links. */
-import {
-  delay,
-  DownlinkError,
-  field,
-  isJsonObject,
-  limits,
-  parseJson,
-  type Clock,
-  type Timer,
-} from '@downlink/protocol'
+/** Keeps a directory for one process: two agents on one journal would ruin it. Needs no more of a file system than symbolic links, and no room on it. */
+import { delay, DownlinkError, limits, type Clock, type Timer } from '@downlink/protocol'
 import { randomUUID } from 'node:crypto'
-import {
-  link,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  rm,
-  stat,
-  truncate,
-  utimes,
-  type FileHandle,
-} from 'node:fs/promises'
+import { lstat, lutimes, mkdir, readdir, readlink, rename, rm, stat, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { lifeOf, ownIdentity, parseIdentity, type ProcessIdentity } from './process-identity.ts'
+import { holderText, lifeOf, ownHolder, parseHolder, type LockHolder } from './lock-holder.ts'
 
 /*
- * The lock is the file `lock.N` with the highest N, and the process that is named in it. A lock that is free, because
- * it is empty or its process is gone, is never removed or written by a successor, who would have to be sure that nobody
- * else does the same: it is outnumbered. `lock.N+1` comes to be by a link, complete, and for one process only; and
+ * The lock is the symbolic link `lock.N` with the highest N, and the process that its text names. A lock that is free,
+ * because it names nobody or its process is gone, is never removed or replaced by a successor, who would have to be
+ * sure that nobody else does the same: it is outnumbered. A link comes to be whole, and for one process only; and
  * whoever finds a higher number than its own after that gives way.
  */
 
@@ -39,6 +19,7 @@ export interface DirectoryLock extends AsyncDisposable {
 }
 
 const NAME = /^lock\.(\d{1,15})$/
+const FREE = 'free'
 const ATTEMPTS_MAX = 16
 
 /**
@@ -49,27 +30,18 @@ const ATTEMPTS_MAX = 16
  */
 export async function lockDirectory(directory: string, clock: Clock): Promise<DirectoryLock> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
-  const own = await ownIdentity()
-  const inode = await inodeOf(directory)
-  const draft = join(directory, `lock.${randomUUID().slice(0, 8)}.new`)
-  await writeNew(draft, `${JSON.stringify({ ...own, inode })}\n`)
-  try {
-    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
-      const highest = await highestOf(directory)
-      if (highest > 0) await assertFree(join(directory, `lock.${highest}`), { directory, inode, own, clock })
-      const path = join(directory, `lock.${highest + 1}`)
-      // Before it can be seen: whoever cannot see this process goes by the time of its file.
-      await touch(draft, clock)
-      if (!(await linked(draft, path))) continue
-      if ((await highestOf(directory)) !== highest + 1) {
-        await rm(path, { force: true })
-        continue
-      }
+  const own = await ownHolder((await stat(directory, { bigint: true })).ino)
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+    const highest = await highestOf(directory)
+    if (highest > 0) await assertFree(join(directory, `lock.${highest}`), directory, own, clock)
+    const path = join(directory, `lock.${highest + 1}`)
+    if (!(await isMade(path, holderText(own)))) continue
+    await touch(path, clock)
+    if ((await highestOf(directory)) === highest + 1) {
       await removeBelow(directory, highest + 1)
       return new HeldLock(path, clock)
     }
-  } finally {
-    await rm(draft, { force: true })
+    await rm(path, { force: true })
   }
   throw inUse(directory, 'others that start at the same time')
 }
@@ -92,10 +64,16 @@ class HeldLock implements DirectoryLock {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#timer?.cancel()
+    if (this.#timer === undefined) return
+    this.#timer.cancel()
     this.#timer = undefined
     await this.#beating
-    await truncate(this.#path).catch(ignoreMissing)
+    if (this.#lost.signal.aborted) return
+    const draft = `${this.#path}.${randomUUID().slice(0, 8)}.new`
+    // Where it cannot be let go of, its process is gone soon, which says the same.
+    await symlink(FREE, draft)
+      .then(() => rename(draft, this.#path))
+      .catch(() => undefined)
   }
 
   #wait(): void {
@@ -115,18 +93,10 @@ class HeldLock implements DirectoryLock {
   }
 }
 
-/** Who wants which directory. */
-interface Candidate {
-  readonly directory: string
-  readonly inode: string
-  readonly own: ProcessIdentity
-  readonly clock: Clock
-}
-
 /** @throws DownlinkError `state_directory_in_use`. */
-async function assertFree(path: string, { directory, inode, own, clock }: Candidate): Promise<void> {
-  const holder = await holderOf(path, inode)
-  if (holder === undefined) return
+async function assertFree(path: string, directory: string, own: LockHolder, clock: Clock): Promise<void> {
+  const holder = parseHolder((await readlink(path).catch(ignoreMissing)) ?? FREE)
+  if (holder === undefined || holder.inode !== own.inode) return
   const life = await lifeOf(holder, own)
   if (life === 'gone') return
   if (life === 'lives') {
@@ -138,25 +108,10 @@ async function assertFree(path: string, { directory, inode, own, clock }: Candid
   }
 }
 
-/**
- * The process that is named in a lock; undefined if none is: it was let go of, or a power cut left it torn, or it came
- * here with a copy of another directory.
- */
-async function holderOf(path: string, inode: string): Promise<ProcessIdentity | undefined> {
-  const text = await readFile(path, 'utf8').catch(ignoreMissing)
-  const json = parseJson((text ?? '').slice(0, limits.MESSAGE_CHARS_MAX), 4)
-  return isJsonObject(json) && field(json, 'inode') === inode ? parseIdentity(json) : undefined
-}
-
-async function inodeOf(directory: string): Promise<string> {
-  return String((await stat(directory, { bigint: true })).ino)
-}
-
-/** Watches the time of the file, which its process moves on. */
+/** Watches the time of the link, which its process moves on. */
 async function showsLife(path: string, clock: Clock): Promise<boolean> {
   const firstMs = await touchedMs(path)
-  const ageMs = clock.wallMs() - firstMs
-  if (ageMs > limits.LOCK_SILENT_MS) return false
+  if (clock.wallMs() - firstMs > limits.LOCK_SILENT_MS) return false
   const untilMs = clock.monotonicMs() + limits.LOCK_SILENT_MS
   while (clock.monotonicMs() < untilMs) {
     await delay(clock, limits.LOCK_WATCH_MS)
@@ -165,37 +120,24 @@ async function showsLife(path: string, clock: Clock): Promise<boolean> {
   return false
 }
 
-/** 0 for a file that is gone. */
+/** 0 for a link that is gone. */
 async function touchedMs(path: string): Promise<number> {
-  return (await stat(path).catch(ignoreMissing))?.mtimeMs ?? 0
+  return (await lstat(path).catch(ignoreMissing))?.mtimeMs ?? 0
 }
 
 async function touch(path: string, clock: Clock): Promise<void> {
   const seconds = clock.wallMs() / 1_000
-  await utimes(path, seconds, seconds)
-}
-
-async function writeNew(path: string, text: string): Promise<void> {
-  const handle: FileHandle = await open(path, 'wx', 0o600)
-  try {
-    await handle.writeFile(text)
-  } finally {
-    await handle.close()
-  }
+  await lutimes(path, seconds, seconds)
 }
 
 /** False if another process was faster. */
-async function linked(from: string, to: string): Promise<boolean> {
+async function isMade(path: string, text: string): Promise<boolean> {
   try {
-    await link(from, to)
+    await symlink(text, path)
     return true
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return false
-    throw new DownlinkError(
-      'state_directory_unusable',
-      `The state directory cannot be locked, as its file system makes no links (${String(codeOf(error))}). Choose a directory on another one.`,
-      { retry: 'never', cause: error },
-    )
+    throw error
   }
 }
 
