@@ -2,7 +2,15 @@
 import { limits } from '@downlink/protocol'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createTestClock, type TestClock } from '../../../testkit/src/test-clock.ts'
-import { boot, ours, startHub, type AgentFixture, type HubFixture } from '../../test/hub-fixture.ts'
+import {
+  boot,
+  ours,
+  startHub,
+  type AgentFixture,
+  type HubFixture,
+  type Reply,
+} from '../../test/hub-fixture.ts'
+import type { Store } from '../store/store.ts'
 
 const pause = { action: 'pause', taskId: 't1' }
 
@@ -24,6 +32,25 @@ async function record(): Promise<Record<string, unknown>> {
 async function register(who: AgentFixture, more: object = {}): Promise<string | undefined> {
   const { body } = await who.call('POST', 'register', { agentId: 'a1', ...more } as never)
   return body.agentKey as string | undefined
+}
+
+/** The store, but that `before` ends before the first change of a mailbox begins. */
+function interrupted(store: Store, before: () => Promise<unknown>): Store {
+  let isOver = false
+  const update: Store['update'] = async (bucket, key, change) => {
+    if (bucket === 'mailboxes' && !isOver) {
+      isOver = true
+      await before()
+    }
+    return store.update(bucket, key, change)
+  }
+  return new Proxy(store, {
+    get(target, name) {
+      if (name === 'update') return update
+      const value: unknown = Reflect.get(target, name)
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value
+    },
+  })
 }
 
 describe('given an operator who wants another key', () => {
@@ -119,6 +146,27 @@ describe('given a revocation', () => {
     expect(body.outcome).toMatchObject({ state: 'failed', code: 'agent_revoked' })
     expect(body.mayHaveApplied, 'it was never written').toBeUndefined()
     expect(await record()).toMatchObject({ status: 'revoked', openControls: 0 })
+  })
+
+  test.each([
+    ['one', (taskId: string) => ['/api/v1/agents/a1/controls', { ...pause, taskId }] as const],
+    [
+      'a batch',
+      (taskId: string) => ['/api/v1/controls', { items: [{ agentId: 'a1', ...pause, taskId }] }] as const,
+    ],
+  ])('when %s is made at that very moment > it does not stay open', async (_, request) => {
+    let revoked: Promise<Reply> | undefined
+    await using racing = await startHub({
+      // The control was let in; before it is stored, the revocation takes place from beginning to end.
+      wrapStore: (store) =>
+        interrupted(store, () => (revoked = racing.operator('DELETE', '/api/v1/agents/a1'))),
+    })
+    await racing.enroll('a1')
+    const [path, body] = request('t1')
+    await racing.operator('POST', path, body)
+    expect((await revoked)?.status, 'the revocation must come between').toBe(204)
+    const { body: shown } = await racing.operator('GET', '/api/v1/agents/a1/controls')
+    expect(shown.items).toMatchObject([{ outcome: { state: 'failed', code: 'agent_revoked' } }])
   })
 
   test('when the agent is enrolled again and tells what became of one > that is kept beside', async () => {

@@ -14,6 +14,7 @@ import { assertNotRevoked, type AgentDocument } from '../enrollment/agents.ts'
 import { HubError, hubErrorOf } from '../hub-error.ts'
 import { askerOf } from './controls-route.ts'
 import { parseLabelSelector } from './label-selector.ts'
+import { makeControl } from './make-control.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
 import { readAgentRecord } from './read-agent.ts'
 import { batchReply, controlsBody, errorReplies } from './operator-schemas.ts'
@@ -62,19 +63,19 @@ function issueItem(item: AgentControlRequest, index: number, issue: Issue): Prom
 }
 
 async function issueOne(
-  { findAgent, service, logger }: OperatorRoutes,
+  routes: OperatorRoutes,
   agentId: string,
   control: ControlRequest,
   asker: Parameters<OperatorRoutes['service']['createControl']>[2],
 ): Promise<BatchControlResult> {
   const { taskId } = control
   try {
-    assertNotRevoked(await findAgent(agentId))
-    const { record } = await service.createControl(agentId, control, asker)
+    assertNotRevoked(await routes.findAgent(agentId))
+    const { record } = await makeControl(routes, agentId, control, asker)
     return { agentId, taskId, controlId: record.controlId }
   } catch (error) {
     const { code, status, message } = hubErrorOf(error)
-    if (status >= 500) logger.warn({ error, agentId, taskId }, 'A control of a batch was not made')
+    if (status >= 500) routes.logger.warn({ error, agentId, taskId }, 'A control of a batch was not made')
     return { agentId, taskId, error: code, message }
   }
 }

@@ -7,6 +7,7 @@ import { controlsOf } from '../controls/read-control.ts'
 import { traceControl } from '../control-trace.ts'
 import { assertNotRevoked } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
+import { makeControl } from './make-control.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
 import { pageLimit, waitMs } from './operator-query.ts'
 import {
@@ -97,7 +98,7 @@ async function createControl(
   request: FastifyRequest<OfAgent & Waiting & { Body: ControlRequest }>,
   reply: FastifyReply,
 ): Promise<ControlRecord> {
-  const { operatorOf, findAgent, service, waits } = routes
+  const { operatorOf, findAgent, waits } = routes
   const operator = operatorOf(request)
   const { wait, until = 'applied' } = request.query
   const timeoutMs = waitMs(wait)
@@ -105,13 +106,8 @@ async function createControl(
   assertNotRevoked(agent)
   // A place to wait is taken before anything is made: a hub that is full refuses without side effect.
   using slot = timeoutMs === undefined ? undefined : waits.reserve(agent.agentId)
-  const { record, isReplay } = await service.createControl(
-    agent.agentId,
-    request.body,
-    askerOf(request, operator),
-  )
-  // The revocation closed what was open; what came between its two commits is closed here.
-  if ((await findAgent(agent.agentId)).revoked !== undefined) await service.closeControls(agent.agentId)
+  const asker = askerOf(request, operator)
+  const { record, isReplay } = await makeControl(routes, agent.agentId, request.body, asker)
   reply.raw.once('finish', () => traceControl('replied', record.controlId))
   void reply.code(isReplay ? 200 : 201)
   if (slot === undefined || timeoutMs === undefined) return record
