@@ -3,14 +3,15 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { arch, cpus, platform, release, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
+import { agentIdleRows } from './agent-idle.bench.ts'
 import { clientRows } from './client.bench.ts'
 import { codecMemoryRows } from './codec-memory.bench.ts'
 import { codecRows, type Effort } from './codec.bench.ts'
 import { formatTable, verdictOf, type Row, type RunRecord } from './report.ts'
 
 const USAGE =
-  'Usage: npm run bench -- [--suite codec|client] [--rounds N] [--quick]\n' +
-  '  --suite   only that one; both by default\n' +
+  'Usage: npm run bench -- [--suite codec|client|agent] [--rounds N] [--quick]\n' +
+  '  --suite   only that one; all by default\n' +
   '  --rounds  rounds of each row, 5 at least for figures to quote; 7 by default\n' +
   '  --quick   short rounds, to see that all runs; writes no JSON'
 const ROUNDS_MIN = 5
@@ -24,7 +25,7 @@ const { values } = parseArgs({
 })
 const quick = values.quick
 const rounds = Number(values.rounds ?? (quick ? 1 : 7))
-const knownSuite = values.suite === undefined || values.suite === 'codec' || values.suite === 'client'
+const knownSuite = values.suite === undefined || ['codec', 'client', 'agent'].includes(values.suite)
 if (!knownSuite || !Number.isSafeInteger(rounds) || rounds < (quick ? 1 : ROUNDS_MIN)) {
   console.error(USAGE)
   process.exit(2)
@@ -33,10 +34,12 @@ if (!knownSuite || !Number.isSafeInteger(rounds) || rounds < (quick ? 1 : ROUNDS
 const effort: Effort = { rounds, quick }
 const progress = (row: Row): void => console.error(`measured ${row.name}`)
 const rows: Row[] = []
-if (values.suite !== 'client') {
+const wants = (suite: string): boolean => values.suite === undefined || values.suite === suite
+if (wants('codec')) {
   rows.push(...(await codecRows(effort, progress)), ...(await codecMemoryRows(effort, progress)))
 }
-if (values.suite !== 'codec') rows.push(...(await clientRows(effort, progress)))
+if (wants('client')) rows.push(...(await clientRows(effort, progress)))
+if (wants('agent')) rows.push(...(await agentIdleRows(effort, progress)))
 
 console.log(formatTable(rows))
 const missed = rows.filter((row) => verdictOf(row) === 'missed')

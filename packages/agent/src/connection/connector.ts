@@ -1,10 +1,10 @@
 /** Makes the connections of an agent: directly or through a proxy's tunnel, within one deadline, over TLS with its trust. */
 import { limits, type Clock } from '@downlink/protocol'
-import { request as requestHttp, type ClientRequest } from 'node:http'
-import { request as requestHttps } from 'node:https'
+import type { ClientRequest } from 'node:http'
 import { isIP, type Socket } from 'node:net'
 import { getCACertificates, TLSSocket } from 'node:tls'
-import { buildConnector, errors } from 'undici'
+import type { buildConnector as connectors } from 'undici'
+import { buildConnector, errors } from './undici-parts.ts'
 import { lookUp } from './lookup.ts'
 import { proxyAuthorization } from './proxy.ts'
 import { boundTunnel, SocketReader, type ByteBound } from './socket-reader.ts'
@@ -51,7 +51,7 @@ export class DialTimeoutError extends Error {
   }
 }
 
-type Connect = buildConnector.connector
+type Connect = connectors.connector
 type ConnectOptions = Parameters<Connect>[0]
 type ConnectCallback = Parameters<Connect>[1]
 
@@ -173,7 +173,9 @@ function askForTunnel(
   const target = `${host}:${port === '' ? '443' : port}`
   const authorization = proxyAuthorization(proxy)
   const isSecure = proxy.protocol === 'https:'
-  return (isSecure ? requestHttps : requestHttp)({
+  // Loaded only now, and not by `import`, which reads every export: those of WebSocket load a second undici, 13 MB of it.
+  const { request } = process.getBuiltinModule(isSecure ? 'node:https' : 'node:http')
+  return request({
     ...(isSecure ? trust : {}),
     method: 'CONNECT',
     host: proxy.hostname.replace(/^\[|\]$/g, ''),

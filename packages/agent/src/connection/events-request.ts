@@ -1,6 +1,6 @@
 /** Opens the connection of one event stream and makes sure that what answers is one. */
 import { DownlinkError } from '@downlink/protocol'
-import { Client } from 'undici'
+import { Client } from './undici-parts.ts'
 import type { MirrorTry } from '../mirror/try-mirrors.ts'
 import type { ByteBound } from './socket-reader.ts'
 import {

@@ -8,7 +8,7 @@ import {
   parseJson,
   stringField,
 } from '@downlink/protocol'
-import { errors } from 'undici'
+import { errors } from './undici-parts.ts'
 import { isBlocking } from '../standing/standing-machine.ts'
 import { RawBytesError } from './socket-reader.ts'
 import { ProxyError } from './connector.ts'

@@ -1,5 +1,6 @@
 /** Sends one request by undici and returns its reply as soon as its headers are here; the body is read in our own memory. */
-import { errors, type Dispatcher } from 'undici'
+import type { Dispatcher } from 'undici'
+import { errors } from './undici-parts.ts'
 import { ReplyBody } from './reply-body.ts'
 import type { ReplyHeaders } from './http-failure.ts'
 

@@ -1,6 +1,6 @@
 /** The connections over which an agent's JSON requests go: a pool for each mirror, given up as a whole when its path is dead. */
 import { DownlinkError } from '@downlink/protocol'
-import { Pool } from 'undici'
+import { Pool } from './undici-parts.ts'
 import { connectionOptions, type RequestContext } from './request-context.ts'
 
 /** JSON requests at once to one mirror; more wait, within their deadline. An agent has a sync and a wake under way, and little beside them. */

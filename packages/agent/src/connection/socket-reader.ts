@@ -1,7 +1,7 @@
 /** Reads an agent's socket into memory that it uses again, and bounds what may come: heads by bytes and lines, the rest by what brings nothing. */
 import { limits } from '@downlink/protocol'
 import type { OnReadOpts, Socket } from 'node:net'
-import { errors } from 'undici'
+import { errors } from './undici-parts.ts'
 import { giveReadBuffer, takeReadBuffer } from './read-buffers.ts'
 import { ReplyHeads } from './reply-heads.ts'
 
