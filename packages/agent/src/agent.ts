@@ -287,6 +287,7 @@ class DownlinkAgent implements Agent {
           sync.hubIsBack()
           onGap()
         }),
+      watchAnswers: (onAnswer) => sync.watchAnswers(onAnswer),
       hubOffsetMs: () => exchange.hubClock.offsetMs,
       ...(mode === undefined ? {} : { mode }),
       ...(livenessMsMin === undefined ? {} : { livenessMsMin }),

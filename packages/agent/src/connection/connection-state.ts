@@ -83,6 +83,8 @@ export type ConnectionEvent =
   | { readonly type: 'timer' }
   /** This process, or its machine, stood still for longer than a connection may be silent. */
   | { readonly type: 'resumed' }
+  /** A request of another kind was answered. */
+  | { readonly type: 'hubAnswered' }
   | { readonly type: 'stop' }
 
 /** What to do now. `setTimer` replaces an earlier timer; its `timer` event counts only in the state `waiting`. */

@@ -160,6 +160,21 @@ describe('given the mode auto', () => {
     expect(run.delayMs()).toBe(0)
   })
 
+  test('when nobody was reached and a sync is answered > the stream is dialled at once, whatever wake still waits for', () => {
+    const run = connectionOf('auto').fallBack().step({ type: 'timer' }, 300_000).fail('dns_failed', 10)
+    expect(run.step({ type: 'hubAnswered' }, 5_000).types()).toEqual(['setTimer'])
+    expect(run.delayMs()).toBe(0)
+    const alone = connectionOf('sse', 0.5).step({ type: 'started' }).fail('connect_timeout', 10)
+    for (let count = 0; count < 6; count += 1)
+      alone.step({ type: 'timer' }, 60_000).fail('connect_timeout', 10)
+    expect(alone.step({ type: 'hubAnswered' }, 10).delayMs()).toBe(limits.RECONNECT_MS_MIN / 2)
+  })
+
+  test('when streams are held back and a sync is answered > they are probed no sooner', () => {
+    const run = connectionOf('auto').fallBack().step({ type: 'timer' }, 300_000).fail('stream_silent', 10)
+    expect(run.step({ type: 'hubAnswered' }, 5_000).types()).toEqual([])
+  })
+
   test('when the server had asked to stay away > that holds all the same', () => {
     const run = connectionOf('auto').fallBack().step({ type: 'timer' }, 300_000)
     const failure = { code: 'http_503', message: '', retry: 'backoff' } as const

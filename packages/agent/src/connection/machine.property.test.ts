@@ -37,6 +37,7 @@ const event: fc.Arbitrary<ConnectionEvent> = fc.oneof(
     .tuple(frame, fc.integer({ min: -60_000, max: 60_000 }))
     .map(([value, lagMs]): ConnectionEvent => ({ type: 'frame', frame: value, lagMs })),
   fc.constant<ConnectionEvent>({ type: 'resumed' }),
+  fc.constant<ConnectionEvent>({ type: 'hubAnswered' }),
   fc.tuple(streamEnd, ms).map(([end, retryMs]): ConnectionEvent => ({ type: 'ended', end, retryMs })),
   fc.tuple(retry, ms).map(([kind, retryAfterMs]): ConnectionEvent => ({
     type: 'failed',

@@ -74,6 +74,8 @@ function decide(state: ConnectionState, event: ConnectionEvent, context: Connect
     }
     case 'resumed':
       return resume(state, context)
+    case 'hubAnswered':
+      return isUnreached(state.path) ? dialSoon(state, true, context) : stay(state)
     case 'stop': {
       const { state: poll, actions } = pollStep(state.poll, { type: 'pollStopped' }, context)
       return { state: { ...memoryOf(state), poll, name: 'stopped' }, actions }
@@ -170,13 +172,27 @@ function advancePoll(state: ConnectionState, event: PollEvent, context: Connecti
   if (next.name !== 'waiting' || state.mode !== 'auto' || !wasAway) {
     return { state: next, actions: step.actions, detail }
   }
-  const { nowMs, random } = context
-  // A try that reached nobody says nothing against streams.
-  const probedMs = isUnreached(state.path) ? 0 : state.dialledMs + probeDelayMs(0, random)
+  const sooner = dialSoon(next, isUnreached(state.path), context)
+  return { ...sooner, actions: [...step.actions, ...sooner.actions], detail }
+}
+
+/**
+ * A stream is tried at once, unless the server asked to stay away, or one was probed lately.
+ * @param wasUnreached - the last try reached nobody, which says nothing against streams.
+ */
+function dialSoon(
+  state: ConnectionState,
+  wasUnreached: boolean,
+  { nowMs, random }: ConnectionContext,
+): ConnectionMove {
+  if (state.name !== 'waiting' || state.mode === 'poll') return stay(state)
+  const probedMs = wasUnreached ? 0 : state.dialledMs + probeDelayMs(0, random)
   const dueMs = Math.max(nowMs + random * limits.RECONNECT_MS_MIN, probedMs, state.notBeforeMs)
-  if (dueMs >= next.dueMs) return { state: next, actions: step.actions, detail }
-  const actions: ConnectionAction[] = [...step.actions, { type: 'setTimer', delayMs: dueMs - nowMs }]
-  return { state: { ...next, dueMs, probeCount: 0 }, actions, detail }
+  if (dueMs >= state.dueMs) return stay(state)
+  return {
+    state: { ...state, dueMs, probeCount: 0 },
+    actions: [{ type: 'setTimer', delayMs: dueMs - nowMs }],
+  }
 }
 
 function pathOfPoll({ poll, path }: ConnectionState, event: PollEvent): ConnectionState['path'] {

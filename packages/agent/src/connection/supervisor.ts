@@ -47,6 +47,8 @@ export interface DownlinkOptions {
    * what is open is probably dead, so that the downlink dials anew and asks for a sync. @defaultValue nothing tells
    */
   readonly watchGaps?: (onGap: () => void) => Disposable
+  /** Tells, until disposed of, that the hub has answered something else: whatever kept a stream from reaching it is over. @defaultValue nothing tells */
+  readonly watchAnswers?: (onAnswer: () => void) => Disposable
   /** How far the hub's wall clock is ahead of our monotonic one, ms, if that is known: it tells how late heartbeats come. */
   readonly hubOffsetMs?: () => number | undefined
   /** @internal */
@@ -86,12 +88,14 @@ class Downlink {
     const { signal } = this.options
     const stop = (): void => this.happen({ type: 'stop' })
     const gaps = this.options.watchGaps?.(() => this.happen({ type: 'resumed' }))
+    const answers = this.options.watchAnswers?.(() => this.happen({ type: 'hubAnswered' }))
     signal.addEventListener('abort', stop, { once: true })
     this.happen({ type: signal.aborted ? 'stop' : 'started' })
     try {
       await this.stopped.promise
     } finally {
       gaps?.[Symbol.dispose]()
+      answers?.[Symbol.dispose]()
       signal.removeEventListener('abort', stop)
       while (this.activities.size > 0) await Promise.all(this.activities)
     }

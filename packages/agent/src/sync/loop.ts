@@ -47,6 +47,7 @@ export class SyncLoop {
   /** When the next sync is due without a stream, whatever pace the hub set: it may believe that its stream arrives. */
   #nextAloneMs = 0
   #ring: (() => void) | undefined
+  readonly #answerListeners = new Set<() => void>()
 
   constructor(options: SyncLoopOptions) {
     this.#options = options
@@ -60,6 +61,12 @@ export class SyncLoop {
     const atMs = this.#options.clock.monotonicMs() + delayMs
     this.#owedAtMs = Math.min(this.#owedAtMs ?? Number.POSITIVE_INFINITY, atMs)
     this.#ring?.()
+  }
+
+  /** Calls `listener` after every sync that was answered and taken in, until disposed of. */
+  watchAnswers(listener: () => void): Disposable {
+    this.#answerListeners.add(listener)
+    return { [Symbol.dispose]: () => void this.#answerListeners.delete(listener) }
   }
 
   /** A stream opened or ended, so the pace may be another one. */
@@ -109,6 +116,7 @@ export class SyncLoop {
       this.#nextMs = answeredMs + paceMs * spread
       this.#nextAloneMs = answeredMs + Math.min(paceMs, limits.SYNC_ACTIVE_MS) * spread
       this.#options.onSuccess()
+      for (const tell of this.#answerListeners) tell()
       return true
     } catch (error) {
       if (signal.aborted) return false
