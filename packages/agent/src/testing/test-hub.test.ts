@@ -135,8 +135,8 @@ describe('given an agent on a test hub with virtual time', () => {
     expect(hub.syncs.at(-1)?.heartbeat?.counter, 'the echo of the last heartbeat').toBeGreaterThan(200)
   })
 
-  test('the agent is revoked > its status says so', async () => {
-    const { hub, agent, so } = world()
+  test('the agent is revoked > its status says so, and it ends once that is confirmed', async () => {
+    const { hub, agent, so, run } = world()
     await so(hub.until('a stream', () => hub.isStreaming))
     const { promise, resolve } = Promise.withResolvers<void>()
     agent.on('status', ({ status }) => {
@@ -145,6 +145,7 @@ describe('given an agent on a test hub with virtual time', () => {
     hub.revoke()
     await so(promise)
     expect(agent.status().remedy).toMatch(/revoked/)
+    expect(await so(run), 'it asks again, and then it believes it').toEqual({ reason: 'revoked' })
   })
 
   test('a control of a task that nobody has > fails, and the wait ends', async () => {

@@ -104,6 +104,30 @@ describe('given an agent on this machine', () => {
       /runs and is BLOCKED/,
       /Update it\./,
     ],
+    [
+      report({
+        status: {
+          standing: 'ok',
+          downlink: 'long-poll',
+          hub: 'h',
+          path: { verdict: 'body-buffered', sentence: 'It is held back.', remedy: 'Turn buffering off.' },
+        },
+      }),
+      0,
+      /by long-polling to h: no stream works/,
+      /Turn buffering off/,
+    ],
+    [
+      report({
+        process: 'ended',
+        endedMs: 80_000,
+        endReason: 'revoked',
+        status: { standing: 'revoked', downlink: 'offline', hub: 'h', remedy: 'Enroll it again.' },
+      }),
+      1,
+      /is not running: it ended 10 s ago \(revoked\)/,
+      /Enroll it again/,
+    ],
     [report({ status: { standing: 'ok', downlink: 'timer', hub: 'h' } }), 0, /by its syncs alone/, undefined],
   ])(
     'one that is not well > the first line says what, the second what to do',

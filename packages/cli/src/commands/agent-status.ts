@@ -84,16 +84,22 @@ export function statusExitCode({ process, status }: AgentStatusReport): ExitCode
 export function statusLines(report: AgentStatusReport, shown: string, wallMs: number): readonly string[] {
   const { agentId, pid, process, status } = report
   const lines = [`Agent ${agentId} ${verdictOf(report, wallMs)}`]
-  const remedy = stringField(status, 'remedy', limits.MESSAGE_CHARS_MAX)
-  const advice = adviceOf(report, shown)
-  if (advice !== undefined) lines.push(`  what to do   ${advice}`)
-  else if (remedy !== undefined) lines.push(`  what to do   ${remedy}`)
+  const path = objectOf(field(status, 'path'))
+  const advice =
+    stringField(status, 'remedy', limits.MESSAGE_CHARS_MAX) ??
+    stringField(path, 'remedy', limits.MESSAGE_CHARS_MAX) ??
+    adviceOf(report, shown)
+  // What a dead process thought of its path says nothing about why it is dead.
+  const ownAdvice =
+    process === 'running' || field(status, 'standing') === 'revoked' ? advice : adviceOf(report, shown)
+  if (ownAdvice !== undefined) lines.push(`  what to do   ${ownAdvice}`)
   if (process === 'ended' || process === 'died') return lines
   return [
     ...lines,
     `  last sync    ${lastSyncText(status, wallMs)}`,
+    `  path         ${stringField(path, 'sentence', limits.MESSAGE_CHARS_MAX) ?? 'not known'}`,
     `  controls     ${countsText(status)}`,
-    `  tasks        ${tasksText(field(status, 'tasks'))}`,
+    `  tasks        ${tasksText(objectOf(field(status, 'tasks')))}`,
     `  journal      ${stringField(status, 'journal', 64) ?? 'not known'}`,
     `  process      ${pid}, up ${durationText(wallMs - report.startedMs)}, state in ${shown}, as of ${agoText(report.updatedMs, wallMs)}`,
   ]
@@ -116,7 +122,10 @@ function verdictOf(
     case 'running':
   }
   const standing = stringField(status, 'standing', 64)
-  if (standing !== 'ok') return `runs and is ${(standing ?? 'not ok').toUpperCase()}${since}, at ${hub}`
+  if (standing !== 'ok') {
+    const code = stringField(status, 'code', 64)
+    return `runs and is ${(standing ?? 'not ok').toUpperCase()}${code === undefined ? '' : ` (${code})`}${since}, at ${hub}`
+  }
   switch (stringField(status, 'downlink', 64) ?? '') {
     case 'sse':
       return `runs, connected by a stream to ${hub}${since}`
@@ -144,8 +153,8 @@ function adviceOf({ process, pid, status }: AgentStatusReport, shown: string): s
 }
 
 function lastSyncText(status: JsonObject, wallMs: number): string {
-  const sync = field(status, 'lastSync') ?? null
-  if (!isJsonObject(sync)) return 'none was answered yet'
+  const sync = objectOf(field(status, 'lastSync'))
+  if (field(sync, 'atMs') === undefined) return 'none was answered yet'
   const atMs = Number(field(sync, 'atMs'))
   const roundTripMs = Number(field(sync, 'roundTripMs'))
   return `${agoText(atMs, wallMs)}, answered in ${durationText(roundTripMs)}`
@@ -157,8 +166,12 @@ function countsText(status: JsonObject): string {
   return `${open} being decided, ${unreported} decided that the hub does not know of yet`
 }
 
-function tasksText(tasks: ReturnType<typeof field>): string {
-  const counts = isJsonObject(tasks ?? null) ? Object.entries(tasks as JsonObject) : []
+function objectOf(value: ReturnType<typeof field>): JsonObject {
+  return value !== undefined && isJsonObject(value) ? value : {}
+}
+
+function tasksText(tasks: JsonObject): string {
+  const counts = Object.entries(tasks)
   const some = counts.filter(([, count]) => typeof count === 'number' && count > 0)
   return some.length === 0 ? 'none' : some.map(([state, count]) => `${Number(count)} ${state}`).join(', ')
 }
