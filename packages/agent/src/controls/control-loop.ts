@@ -6,6 +6,7 @@ import {
   type Clock,
   type Control,
   type IssuedControl,
+  type OutcomeReport,
   type StateVerb,
   type Timer,
 } from '@downlink/protocol'
@@ -49,6 +50,8 @@ export class ControlLoop {
   /** Waiting or being applied; a control that is pushed again meanwhile does not queue again. */
   readonly #underWay = new Set<string>()
   #unissuedUnderWay = 0
+  /** When controls were decided that the hub has not acknowledged, by the monotonic clock; as many as the ledger holds. */
+  readonly #decidedMs = new Map<string, number>()
   readonly #unanswered = new UnansweredDecisions()
   #startedSyncs = 0
   #isStopping = false
@@ -152,9 +155,23 @@ export class ControlLoop {
 
   /** The hub has what this report said. */
   acknowledged(report: LedgerReport, acked: readonly string[]): void {
-    for (const { controlId } of report.outcomes)
-      if (acked.includes(controlId))
-        publish('downlink:agent:control', () => ({ step: 'acknowledged', controlId }))
+    const ids = new Set(acked)
+    for (const { controlId } of report.outcomes) {
+      if (!ids.has(controlId)) continue
+      this.#decidedMs.delete(controlId)
+      publish('downlink:agent:control', () => ({ step: 'acknowledged', controlId }))
+    }
+  }
+
+  /** The outcomes with how long ago each was decided; of those of an earlier start nobody knows. */
+  withAges(outcomes: readonly OutcomeReport[]): readonly OutcomeReport[] {
+    const nowMs = this.#options.clock.monotonicMs()
+    return outcomes.map((outcome) => {
+      const decidedMs = outcome.state === 'stale' ? undefined : this.#decidedMs.get(outcome.controlId)
+      return decidedMs === undefined
+        ? outcome
+        : { ...outcome, agoMs: Math.max(0, Math.round(nowMs - decidedMs)) }
+    })
   }
 
   /** Resolves when nothing is under way. */
@@ -233,6 +250,7 @@ export class ControlLoop {
   }
 
   async #applyAndKeep(control: IssuedControl, outcome: Outcome): Promise<void> {
+    this.#decidedMs.set(control.controlId, this.#options.clock.monotonicMs())
     told('applied', control, { outcome: outcome.state })
     if (await this.#keepOutcome(control.controlId, outcome)) this.#options.onOutcome(control, outcome)
   }

@@ -92,6 +92,13 @@ describe('given a reply', () => {
     expect(bench.executor.runs).toHaveLength(1)
   })
 
+  test('when the hub was away since > an outcome says how long ago it was decided', async () => {
+    await sync({ newTasks: [newTask('t1')] })
+    await sync({ controls: [issued('c1', 'pause', 1)] })
+    bench.clock.advance(600_000)
+    expect(exchange.prepare().outcomes).toMatchObject([{ controlId: 'c1', agoMs: 600_000 }])
+  })
+
   test('when it acknowledges an outcome > only that is forgotten', async () => {
     await sync({ newTasks: [newTask('t1')] })
     await sync({ controls: [issued('c1', 'pause', 1), issued('c2', 'poke', 2)] })

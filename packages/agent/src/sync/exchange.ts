@@ -73,6 +73,7 @@ export class SyncExchange {
       arch: arch(),
       ...about,
       ...report,
+      outcomes: controls.withAges(report.outcomes),
       ...(heartbeat === undefined
         ? {}
         : {
