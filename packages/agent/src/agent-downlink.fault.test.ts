@@ -1,6 +1,6 @@
 /** The whole agent and a real hub, over paths that let not everything through. */
 import { createServer, request as sendRequest } from 'node:http'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Cleanup, RestartableHub, runAgent, until } from '../test/agent-fixture.ts'
 import { listen, refusedPort } from '../test/servers.ts'
 import { defineTask, type AgentOptions } from './index.ts'
@@ -53,7 +53,17 @@ describe('given an agent and its hub', () => {
     const { agent } = runAgent(cleanup, { ...options, hubs: [await proxyWithoutStreams()] })
     await until('the agent uses long-polling', () => agent.status().downlink === 'long-poll')
     await controlsGetThrough()
-    expect(agent.status()).toMatchObject({ standing: 'ok', downlink: 'long-poll' })
+    expect(agent.status()).toMatchObject({
+      standing: 'ok',
+      downlink: 'long-poll',
+      path: { verdict: 'login-page', remedy: expect.stringContaining('Sign in') as unknown },
+    })
+    // Operators see it, too, from the next sync on.
+    agent.syncNow()
+    await vi.waitFor(async () => {
+      const { body } = await hub.call('GET', 'agents/a1')
+      expect(body.path).toMatchObject({ verdict: 'login-page' })
+    })
   })
 
   test('when its mode is poll > controls flow by long-polling, without a stream', async () => {

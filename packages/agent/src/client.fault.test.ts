@@ -107,6 +107,16 @@ describe('given a hub that answers', () => {
     expect(clock.pendingTimers, 'timers left behind').toBe(0)
   })
 
+  test('when its kept connections are dropped > the next request dials anew', async () => {
+    const { client, connections, sockets } = await hubOf(json({ controls: [] }))
+    await client.sync(SYNC)
+    const before = connections()
+    client.dropConnections()
+    await client.sync(SYNC)
+    expect(connections()).toBe(before + 1)
+    await vi.waitUntil(() => sockets.size === 1)
+  })
+
   test('when a key is exchanged > no credential is sent, none is needed, and the new one comes back', async () => {
     const { asked, client } = await hubOf(json({ apiKey: 'k2', userId: 'u1' }), '')
     const request = { authKey: AUTH_KEY, agentId: 'a1', exchangeId: 'x1' }

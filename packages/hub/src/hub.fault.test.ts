@@ -1,5 +1,6 @@
 /** The agents' side of a hub over real sockets: streams, syncs, originals, trust. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { limits } from '@downlink/protocol'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createTestClock } from '../../testkit/src/test-clock.ts'
 import { boot, ours, startHub, type HubFixture } from '../test/hub-fixture.ts'
@@ -220,6 +221,30 @@ describe('given a running hub', () => {
     stop.abort()
     await draining
     await stream.ended
+  })
+})
+
+describe('given a stream of ours whose heartbeats are not echoed', () => {
+  test('when it has been open for long > it is late, and keeps the pace of an agent without a stream, until one is', async () => {
+    const clock = createTestClock()
+    await using hub = await startHub({ clock, hub: { heartbeatMs: 15_000 } })
+    const agent = await hub.enroll('a1')
+    await using stream = await agent.openStream(boot('boot-1', 1))
+    await stream.until(/connected hb/)
+    const paced = async (counter: number, more = {}): Promise<[number, string]> => {
+      const { body } = await agent.sync(ours(counter, more))
+      const record = await hub.operator('GET', '/api/v1/agents/a1')
+      // Who looks makes it watched for a while.
+      clock.advance(limits.WATCHED_MS)
+      return [body.nextSyncMs as number, record.body.status as string]
+    }
+    expect(await paced(2), 'it has just opened').toEqual([limits.SYNC_IDLE_MS, 'online'])
+    clock.advance(120_000)
+    expect(await paced(3)).toEqual([limits.SYNC_ACTIVE_MS, 'late'])
+    const text = await stream.until(/hb n=9 /)
+    const hubMs = Number(/hb n=9 t=(\d+)/.exec(text)?.[1])
+    const echo = { heartbeat: { counter: 9, hubMs, agoMs: 1_000 } }
+    expect(await paced(4, echo)).toEqual([limits.SYNC_IDLE_MS, 'online'])
   })
 })
 

@@ -6,6 +6,7 @@ import { createSimulatedPath, type PathKind } from '../../test/simulated-path.ts
 import { createBoot } from '../boot.ts'
 import { createAgentClient } from '../client.ts'
 import { createTestClock, passTime } from '../testing/index.ts'
+import { watchForGaps } from './clock-gap.ts'
 import type { ConnectionStatus, DownlinkMode } from './connection-state.ts'
 import { runDownlink } from './supervisor.ts'
 
@@ -35,6 +36,7 @@ async function over(kind: PathKind, seed: number, mode: DownlinkMode = 'auto') {
   const controller = new AbortController()
   let status: ConnectionStatus | undefined
   let news = 0
+  const syncs: string[] = []
   const flips: string[] = []
   const running = runDownlink({
     client,
@@ -43,7 +45,11 @@ async function over(kind: PathKind, seed: number, mode: DownlinkMode = 'auto') {
     signal: controller.signal,
     mode,
     onEvent: (event) => void (news += event.type === 'sync' ? 1 : 0),
-    onSyncWanted: (reason) => void (news += reason === 'wake' ? 1 : 0),
+    onSyncWanted: (reason) => {
+      syncs.push(reason)
+      news += reason === 'wake' ? 1 : 0
+    },
+    watchGaps: (onGap) => watchForGaps(clock, onGap),
     onStatus: (next) => {
       status = next
       const uses = next.poll === 'off' ? 'sse' : 'poll'
@@ -60,6 +66,9 @@ async function over(kind: PathKind, seed: number, mode: DownlinkMode = 'auto') {
     isStreaming: () => status?.name === 'open' && status.poll === 'off',
     poll: () => status?.poll,
     news: () => news,
+    syncs: () => [...syncs],
+    /** The monotonic clock stands still meanwhile, and the hub's goes on. */
+    suspend: (ms: number) => clock.setWallMs(clock.wallMs() + ms),
     dialsSince: (fromMs: number) => path.dials.filter((atMs) => atMs >= fromMs).length,
     nowMs: () => clock.monotonicMs(),
     async [Symbol.asyncDispose]() {
@@ -72,6 +81,18 @@ async function over(kind: PathKind, seed: number, mode: DownlinkMode = 'auto') {
     },
   }
 }
+
+test('given a machine that was suspended > the stream is dialled anew at once, and a sync is asked for', async () => {
+  await using run = await over('ok', 1)
+  await run.pass(10 * MINUTE)
+  const syncs = run.syncs()
+  run.suspend(8 * HOUR)
+  await run.pass(limits.CLOCK_GAP_CHECK_MS + limits.RECONNECT_MS_MIN)
+  expect([run.path.dials.length, run.isStreaming()]).toEqual([2, true])
+  expect(run.syncs().slice(syncs.length)).toEqual(['resumed', 'stream opened'])
+  await run.pass(HOUR)
+  expect([run.path.dials.length, run.verdict()?.verdict]).toEqual([2, 'ok'])
+})
 
 type Expected = readonly [kind: PathKind, verdict: PathVerdict]
 

@@ -168,6 +168,25 @@ describe('given a hub that answers', () => {
     expect(seen.sent).toBe(2)
   })
 
+  test('when one is wanted after a while > it comes then, or with whatever comes before, and only once', async () => {
+    const { clock, loop, seen, answer } = startLoop()
+    await answer({ nextSyncMs: 60_000 })
+    loop.want(30_000)
+    loop.want(20_000)
+    loop.want(40_000)
+    await turn()
+    expect(clock.nextTimerMs).toBe(20_000)
+    clock.advance(20_000)
+    await answer({ nextSyncMs: 60_000 })
+    expect([seen.sent, clock.nextTimerMs]).toEqual([2, 60_000])
+    loop.want(90_000)
+    await turn()
+    expect(clock.nextTimerMs, 'the pace comes first').toBe(60_000)
+    clock.advance(60_000)
+    await answer({ nextSyncMs: 60_000 })
+    expect([seen.sent, clock.nextTimerMs], 'and brings what was wanted').toEqual([3, 60_000])
+  })
+
   test('when one is wanted while it waits > it syncs at once', async () => {
     const { loop, seen, answer } = startLoop()
     await answer()

@@ -159,10 +159,12 @@ describe('given a heartbeat wheel', () => {
     expect(times.roundTripMs({ ...echo, agoMs: 60 }, clock.monotonicMs()), 'of the future').toBeUndefined()
     expect(times.roundTripMs({ ...echo, hubMs: 1 }, clock.monotonicMs()), 'another hub’s').toBeUndefined()
     expect(times.roundTripMs({ ...echo, counter: 9 }, clock.monotonicMs()), 'never sent').toBeUndefined()
+    clock.advance(100 * limits.HEARTBEATS_REMEMBERED)
+    expect(times.roundTripMs(echo, clock.monotonicMs()), 'forgotten by now').toBeUndefined()
     expect(clock.pendingTimers, 'one timer for all streams').toBe(1)
     wheel[Symbol.dispose]()
     clock.advance(1_000)
-    expect(fakes[0]?.texts).toHaveLength(2)
+    expect(fakes[0]?.texts).toHaveLength(2 + limits.HEARTBEATS_REMEMBERED)
   })
 })
 
