@@ -82,6 +82,7 @@ describe.concurrent('given nginx before the hub', () => {
     const timerMs = await agent.reaches('timer')
     const bySyncMs = await markOnce(hub, agent, 'buffered', 't-early')
     const pollMs = await agent.reaches('long-poll')
+    expect((await agent.names('silent')).remedy, 'say what to do about it').toMatch(/buffer/)
     const firstMs = await markOnce(hub, agent, 'buffered', 't-poll-1')
     const secondMs = await markOnce(hub, agent, 'buffered', 't-poll-2')
     expect(agent.status()?.downlink, 'no stream may count before it is let through').toBe('long-poll')
