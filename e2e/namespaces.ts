@@ -1,6 +1,7 @@
 /** Network namespaces of Linux: a hub in one, each agent in another, a pair of virtual interfaces between them. */
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startJsonProcess } from './json-process.ts'
 import type { Send } from './network-hub.ts'
@@ -54,6 +55,8 @@ export function namespacesForbidden(): string | undefined {
     return undefined
   } catch (error) {
     return String(error).split('\n').slice(0, 2).join(' ')
+  } finally {
+    removeNamespaces()
   }
 }
 
@@ -68,6 +71,17 @@ export function delayForbidden(): string | undefined {
   }
 }
 
+const present = new Set<Namespace>()
+const FILES = '/etc/netns'
+let hasMadeFiles = false
+
+/** Removes those that are left: a test that ran out of time removes none. */
+export function removeNamespaces(): void {
+  for (const namespace of present) namespace[Symbol.dispose]()
+  if (hasMadeFiles) rmSync(FILES, { recursive: true, force: true })
+  hasMadeFiles = false
+}
+
 /** Makes one, with its loopback. Its name has the number of this process, so that runs beside each other do not meet. */
 export function createNamespace(suffix: string): Namespace {
   const name = `downlink-${process.pid}-${suffix}`
@@ -77,15 +91,17 @@ export function createNamespace(suffix: string): Namespace {
     return execFileSync(program, args, { input, encoding: 'utf8', stdio: 'pipe' })
   }
   execFileSync('ip', ['netns', 'add', name], { stdio: 'pipe' })
-  const namespace = {
+  const namespace: Namespace = {
     name,
     within,
     run,
     [Symbol.dispose]() {
+      if (!present.delete(namespace)) return
       execFileSync('ip', ['netns', 'del', name], { stdio: 'pipe' })
-      rmSync(`/etc/netns/${name}`, { recursive: true, force: true })
+      rmSync(join(FILES, name), { recursive: true, force: true })
     },
   }
+  present.add(namespace)
   run(['ip', 'link', 'set', 'lo', 'up'])
   return namespace
 }
@@ -119,8 +135,9 @@ export function createLink(hub: Namespace, number: number): Link {
   }
   // Of its own, so that a test may cut off the hub and leave the name server.
   hub.run(['ip', 'address', 'add', `${address(53)}/24`, 'dev', hubInterface])
-  mkdirSync(`/etc/netns/${namespace.name}`, { recursive: true })
-  writeFileSync(`/etc/netns/${namespace.name}/resolv.conf`, `nameserver ${address(53)}\n`)
+  const files = join(FILES, namespace.name)
+  if (mkdirSync(files, { recursive: true }) === FILES) hasMadeFiles = true
+  writeFileSync(join(files, 'resolv.conf'), `nameserver ${address(53)}\n`)
   const dropNothing = (): void => void namespace.run(['nft', 'flush', 'ruleset'])
   return {
     ...namespace,

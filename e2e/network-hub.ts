@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { startDownlink, type DownlinkProcess } from './downlink-process.ts'
+import { endWithThisProcess } from './server-process.ts'
 
 /** How an operator's request is sent: `fetch`, or something that does so elsewhere. */
 export type Send = (
@@ -51,6 +52,7 @@ export async function startNetworkHub(options: NetworkHubOptions): Promise<Netwo
   await mkdir(folder, { recursive: true })
   const args = ['hub', '--port', String(options.port ?? 0), '--host', host, '--heartbeat', heartbeat]
   const hub = startDownlink(folder, [...args, '--data', '.'], within)
+  endWithThisProcess(hub.child)
   await hub.prints(/operator token/)
   const port = Number(/http:\S+:(\d+)/.exec(hub.text())?.[1])
   const base = `http://${options.address ?? host}:${port}`

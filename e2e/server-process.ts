@@ -1,5 +1,5 @@
 /** Runs a server that somebody else wrote, such as nginx, in the foreground, and ends it by its pid. */
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 
@@ -21,6 +21,7 @@ export async function startServerProcess(
   const [program = '', ...args] = command
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
   let text = ''
+  endWithThisProcess(child)
   const ended = new Promise<void>((resolve) => {
     child.once('error', (error) => (text += error.message))
     child.once('close', () => resolve())
@@ -49,6 +50,13 @@ export async function startServerProcess(
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
   return server
+}
+
+/** Ends `child` when this process exits: a test that ran out of time disposes of nothing. */
+export function endWithThisProcess(child: ChildProcess): void {
+  const end = (): void => void child.kill()
+  process.once('exit', end)
+  child.once('close', () => process.off('exit', end))
 }
 
 /** Ports of loopback that were free a moment ago. */
