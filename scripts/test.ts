@@ -19,6 +19,7 @@ const PROJECTS = [
 const COMMANDS: readonly (readonly string[])[] = [
   ['simulate', '--seeds', '2000'],
   ['kills', '--hub', '20', '--agent', '20'],
+  ['fuzz', '--minutes', '1'],
 ]
 
 const results = [await check(true)]

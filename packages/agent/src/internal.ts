@@ -1,8 +1,9 @@
-/** For this workspace's own command, simulation and kill tests; no promise of stability. */
+/** For this workspace's own command, simulation, kill tests and fuzzing; no promise of stability. */
 export { realDisk } from './controls/journal-disk.ts'
 export type { JournalDisk, JournalFile } from './controls/journal-disk.ts'
 export type { Journal } from './controls/journal.ts'
 export { lockDirectory } from './directory-lock.ts'
+export { encodeRecord, readRecords } from './controls/journal-lines.ts'
 export { Ledger } from './controls/ledger.ts'
 export type { Interrupted, LedgerReport, Verdict } from './controls/ledger.ts'
 export type { IntendedState, LedgerRecord, Outcome } from './controls/ledger-records.ts'

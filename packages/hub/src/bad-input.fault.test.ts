@@ -212,6 +212,8 @@ const OF_OPERATORS: readonly Bad[] = [
   ['POST', tasks, { kind: 'k', extra: 1 }, 'bad_request'],
   ['POST', tasks, { kind: 'k', input: 'x'.repeat(limits.TASK_INPUT_BYTES_MAX) }, 'input_too_large'],
   ['POST', tasks, { kind: 'k' }, 'bad_idempotency_key', { 'idempotency-key': '' }],
+  ['POST', keys, {}, 'bad_idempotency_key', { 'idempotency-key': 'with space' }],
+  ['POST', keys, {}, 'bad_idempotency_key', { 'idempotency-key': 'x'.repeat(256) }],
   ['POST', keys, { uses: 0 }, 'bad_request'],
   ['POST', keys, { uses: 1e9 }, 'bad_request'],
   ['POST', keys, { ttlMs: -1 }, 'bad_request'],

@@ -150,6 +150,31 @@ describe('given an enrollment key', () => {
     expect((await hub.exchange(request)).status).toBe(409)
   })
 
+  test('when it is asked for again under its Idempotency-Key > there is one, whose last text works', async () => {
+    await using hub = await startHub()
+    const ask = (body: { readonly uses?: number }, key = 'k1') =>
+      hub.operator('POST', '/api/v1/enrollment-keys', body, { 'idempotency-key': key })
+    const [first, again] = [await ask({ uses: 2 }), await ask({ uses: 2 })]
+    expect([first.status, again.status, again.body.id === first.body.id]).toEqual([201, 200, true])
+    const listed = await hub.operator('GET', '/api/v1/enrollment-keys')
+    expect(listed.body.items).toHaveLength(1)
+    const lost = await hub.exchange({ authKey: first.body.key, agentId: 'a1' })
+    expect([lost.status, lost.body.error], 'the text that was lost must not stay good').toEqual([
+      401,
+      'invalid',
+    ])
+    expect((await hub.exchange({ authKey: again.body.key, agentId: 'a1' })).status).toBe(200)
+
+    expect((await ask({ uses: 3 })).body.error).toBe('idempotency_conflict')
+    const used = await ask({ uses: 2 })
+    expect([used.status, used.body.error], 'what works already must not be voided').toEqual([
+      409,
+      'idempotency_conflict',
+    ])
+    expect((await ask({ uses: 2 }, 'k2')).status).toBe(201)
+    expect((await ask({}, '')).body.error).toBe('bad_idempotency_key')
+  })
+
   test('when it is revoked > it is listed so, without its secret, and refused', async () => {
     await using hub = await startHub()
     const made = await hub.operator('POST', '/api/v1/enrollment-keys', { uses: 3 })

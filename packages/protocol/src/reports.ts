@@ -310,6 +310,8 @@ function parseLabels(value: Json | undefined): Record<string, string> | undefine
   const entries = Object.entries(value).filter(
     (entry): entry is [string, string] =>
       entry[0].length <= limits.ID_CHARS_MAX &&
+      // Whoever copies labels one by one would set the prototype.
+      entry[0] !== '__proto__' &&
       typeof entry[1] === 'string' &&
       entry[1].length <= limits.ID_CHARS_MAX,
   )

@@ -128,7 +128,13 @@ describe('given an error as the answer', () => {
   test('when the bound cuts an echoed token in two > neither half is shown', async () => {
     const start = 'x'.repeat(limits.ERROR_BODY_BYTES_MAX - 10)
     const error = await refusedByListener((_, response) => response.writeHead(400).end(start + TOKEN))
-    expect((error as HttpError).body).toBe(`${start}[credential]`)
+    expect((error as HttpError).body).toBe(`${start}[credentia`)
+  })
+
+  test('when a part of an echoed token stands at the bound > what stands for it does not pass the bound', async () => {
+    const body = 'x'.repeat(limits.ERROR_BODY_BYTES_MAX - 6) + TOKEN
+    const error = await refusedByListener((_, response) => response.writeHead(400).end(body))
+    expect((error as HttpError).body).toBe(`${'x'.repeat(limits.ERROR_BODY_BYTES_MAX - 6)}[crede`)
   })
 
   test('when it drips > it is read for its time and no longer', async () => {

@@ -61,7 +61,8 @@ export function refusal(
   body: string,
   wallMs: number,
 ): HttpError {
-  const text = withoutSecrets(body, request.secrets)
+  // What stands for a secret may be longer than the part of it that came.
+  const text = withoutSecrets(body, request.secrets).slice(0, limits.ERROR_BODY_BYTES_MAX)
   const json = parseJson(text, limits.JSON_DEPTH_MAX) ?? null
   const named = isJsonObject(json) ? stringField(json, 'error', 64) : undefined
   const code = named !== undefined && ERROR_CODE.test(named) ? named : `http_${reply.status}`

@@ -3,6 +3,7 @@ import { limits } from '@downlink/protocol'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createTestClock } from '../../../testkit/src/test-clock.ts'
 import { issued } from '../../test/fakes.ts'
@@ -26,6 +27,16 @@ const records: readonly LedgerRecord[] = [
   { type: 'intent', control: issued('c1', 'pause', 1), delivery: 'atLeastOnce' },
 ]
 const text = records.map(encodeRecord).join('')
+
+describe('given a line with a right checksum', () => {
+  test.each(['', '{', 'null', '[]', '{}', '{"type":7}', '{"type":"later"}', '{"type":"toString"}'])(
+    'when it holds %j, which this version never writes > the journal is damaged from there on',
+    (json) => {
+      const line = `${crc32(json).toString(16).padStart(8, '0')} ${json}\n`
+      expect(readRecords(text + line + text)).toEqual({ records, damaged: true })
+    },
+  )
+})
 
 describe('given a journal with a flipped bit', () => {
   test('when it is any bit of the file > the damage is seen, and never taken for a torn end', () => {

@@ -1,7 +1,25 @@
 /** The journal's text: one checksummed line for each record, and how far a file of them can be believed. Pure. */
+import { isJsonObject } from '@downlink/protocol'
 import { crc32 } from 'node:zlib'
 import type { LedgerRecord } from './ledger-records.ts'
 import { foldRecord, newLedgerState, type LedgerTask } from './ledger-state.ts'
+
+/** A later version may have written others: what they decided is not known here. */
+const TYPES: ReadonlySet<unknown> = new Set(
+  Object.keys({
+    journal: true,
+    intent: true,
+    outcome: true,
+    forget: true,
+    decision: true,
+    task: true,
+    facts: true,
+    end: true,
+    drop: true,
+    lane: true,
+    intended: true,
+  } satisfies Record<LedgerRecord['type'], true>),
+)
 
 /** One journal line: the CRC-32 of the JSON, a space, the JSON. */
 export function encodeRecord(record: LedgerRecord): string {
@@ -55,6 +73,15 @@ function decodeRecord(line: string): LedgerRecord | undefined {
   const json = line.slice(9)
   if (line.length < 10 || line.slice(0, 9) !== `${crc32(json).toString(16).padStart(8, '0')} `)
     return undefined
-  // The checksum vouches for it: only this code wrote such a line.
-  return JSON.parse(json) as LedgerRecord
+  const record = parsed(json)
+  // The checksum vouches for the rest: only this code, or a later version of it, wrote such a line.
+  return isJsonObject(record) && TYPES.has(record.type) ? (record as unknown as LedgerRecord) : undefined
+}
+
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json)
+  } catch {
+    return undefined
+  }
 }

@@ -75,8 +75,8 @@ export function checkTaskRequest(request: TaskRequest): void {
 
 /** The key with the hash of what was asked under it. @throws HubError `bad_idempotency_key`. */
 export function idempotencyOf(
-  what: 'control' | 'task',
-  request: ControlRequest | TaskRequest,
+  what: 'control' | 'task' | 'enrollment-key',
+  request: object,
   key: string | undefined,
 ): { readonly idempotency?: { readonly key: string; readonly bodyHash: string } } {
   if (key === undefined) return {}

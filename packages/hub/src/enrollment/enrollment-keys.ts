@@ -1,5 +1,7 @@
 /** Keys that enroll agents: how often, until when, with which labels; and which exchanges may be repeated. */
+import { createHash } from 'node:crypto'
 import { limits, parseToken, type Clock, type ErrorCode } from '@downlink/protocol'
+import { idempotencyOf, type Asker } from '../controls/control-request.ts'
 import { HubError } from '../hub-error.ts'
 import type { HistoryEntry, PageRequest, Store } from '../store/store.ts'
 import { agentExists, mayEnroll, type Agents } from './agents.ts'
@@ -22,6 +24,8 @@ export interface EnrollmentKeyDocument {
   /** On the store's service time, which is what counts. */
   readonly expiresAtServiceMs: number
   readonly revoked?: true
+  /** Of the request that made it under an `Idempotency-Key`, which its id then is made of. */
+  readonly bodyHash?: string
   /** The last uses, so that an exchange whose reply was lost can be repeated (R-63). */
   readonly recent: readonly EnrollmentUse[]
 }
@@ -41,6 +45,14 @@ export interface NewEnrollmentKey {
   readonly agentId?: string
 }
 
+/** A key that was made, and its text. */
+export interface CreatedEnrollmentKey {
+  readonly key: string
+  readonly document: EnrollmentKeyDocument
+  /** It had been made before, under the same `Idempotency-Key`. */
+  readonly isReplay: boolean
+}
+
 /** What an agent sends to get its credential. */
 export interface ExchangeRequest {
   readonly authKey: string
@@ -52,8 +64,13 @@ export interface ExchangeRequest {
 
 /** The enrollment keys of one store. */
 export interface EnrollmentKeys {
-  /** Makes a key; its text is in the result, and nowhere else. */
-  create(request: NewEnrollmentKey, by: string): Promise<{ key: string; document: EnrollmentKeyDocument }>
+  /**
+   * Makes a key; its text is in the result, and nowhere else. Asked again under the same `Idempotency-Key`, it makes no
+   * second one but gives the first a new text, which voids the one that was lost.
+   * @throws HubError `bad_idempotency_key`; `idempotency_conflict` if something else was asked under it, or if the key
+   * that it made has been used or revoked since.
+   */
+  create(request: NewEnrollmentKey, asker: Asker): Promise<CreatedEnrollmentKey>
   list(page: PageRequest<string>): Promise<readonly EnrollmentKeyDocument[]>
   /** False if there is no such key. */
   revoke(id: string, by: string): Promise<boolean>
@@ -80,10 +97,11 @@ export function createEnrollmentKeys(store: Store, clock: Clock, agents: Agents)
     data: { keyId, by },
   })
   return {
-    async create(request, by) {
-      const minted = mintToken('enrollment', '')
+    async create(request, { operator, idempotencyKey }) {
+      const { idempotency } = idempotencyOf('enrollment-key', request, idempotencyKey)
+      const minted = mintToken('enrollment', '', idempotency && idUnder(operator, idempotency.key))
       const ttlMs = request.ttlMs ?? limits.ENROLLMENT_TTL_MS_DEFAULT
-      const document: EnrollmentKeyDocument = {
+      const fresh: EnrollmentKeyDocument = {
         id: minted.keyId,
         hash: minted.hash,
         usesMax: request.uses ?? 1,
@@ -91,14 +109,27 @@ export function createEnrollmentKeys(store: Store, clock: Clock, agents: Agents)
         labels: request.labels ?? {},
         ...(request.agentId === undefined ? {} : { agentId: request.agentId }),
         createdMs: clock.wallMs(),
-        createdBy: by,
+        createdBy: operator,
         expiresMs: clock.wallMs() + ttlMs,
         expiresAtServiceMs: store.serviceMs() + ttlMs,
+        ...(idempotency === undefined ? {} : { bodyHash: idempotency.bodyHash }),
         recent: [],
       }
-      const history = [keyHistory('enrollment_key.created', document.id, by)]
-      await store.update('enrollment-keys', document.id, () => ({ document, history, result: undefined }))
-      return { key: minted.token, document }
+      const history = [keyHistory('enrollment_key.created', fresh.id, operator)]
+      const made = await store.update<EnrollmentKeyDocument, EnrollmentKeyDocument | undefined>(
+        'enrollment-keys',
+        fresh.id,
+        (before) => {
+          if (before === undefined) return { document: fresh, history, result: fresh }
+          if (before.bodyHash !== fresh.bodyHash || before.usesCount > 0 || before.revoked === true) {
+            return { result: undefined }
+          }
+          const document = { ...before, hash: fresh.hash }
+          return { document, history, result: document }
+        },
+      )
+      if (made === undefined) throw new HubError('idempotency_conflict', CONFLICT)
+      return { key: minted.token, document: made, isReplay: made !== fresh }
     },
     async list(page) {
       const found = await store.list<EnrollmentKeyDocument>('enrollment-keys', page)
@@ -150,6 +181,14 @@ export function createEnrollmentKeys(store: Store, clock: Clock, agents: Agents)
       return { apiKey: minted.token }
     },
   }
+}
+
+const CONFLICT =
+  'Under this Idempotency-Key another enrollment key was asked for, or the one that it made was used or revoked since. Use a new key for a new request.'
+
+/** The same for the same operator and key, so that asking again finds what was made. */
+function idUnder(operator: string, idempotencyKey: string): string {
+  return createHash('sha256').update(`${operator}\n${idempotencyKey}`).digest('base64url')
 }
 
 type Consumed = EnrollmentKeyDocument | Refusal

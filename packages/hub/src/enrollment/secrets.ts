@@ -12,9 +12,16 @@ export interface MintedToken {
   readonly hash: string
 }
 
-/** Makes a token of 256 random bits. @param owner - the agent's id for an agent's key, empty otherwise. */
-export function mintToken(kind: TokenKind, owner: string): MintedToken {
-  const keyId = randomBytes(KEY_ID_BYTES).toString('base64url')
+/**
+ * Makes a token of 256 random bits.
+ * @param owner - the agent's id for an agent's key, empty otherwise.
+ * @param keyId - base64url. @defaultValue a random one
+ */
+export function mintToken(
+  kind: TokenKind,
+  owner: string,
+  keyId: string = randomBytes(KEY_ID_BYTES).toString('base64url'),
+): MintedToken {
   const secret = randomBytes(SECRET_BYTES).toString('base64url')
   return { token: formatToken({ kind, owner, keyId, secret }), keyId, hash: hashOf(secret) }
 }

@@ -71,8 +71,10 @@ export function createAgentApi(options: AgentApiOptions): AgentApi {
   }
 
   return (request, response, path) => {
+    // Read while it is there: a request that was cut has no socket any more.
+    const { remoteAddress } = request.socket
     answer(request, response, path).catch((error: unknown) => {
-      const hubError = rates.countFailure(hubErrorOf(error), request.socket.remoteAddress)
+      const hubError = rates.countFailure(hubErrorOf(error), remoteAddress)
       if (hubError.status >= 500) logger.warn({ error, path }, 'A request of an agent failed')
       replyError(response, hubError)
     })

@@ -19,11 +19,12 @@ export function createRequestGuard(clock: Clock): RequestGuard {
   const lines = new WeakMap<Duplex, Line>()
 
   function run(line: Line, request: IncomingMessage, response: ServerResponse, answer: () => void): void {
+    const { socket } = request
     line.isBusy = true
     response.once('close', () => {
       line.isBusy = false
       // Those behind a connection that is gone are forgotten with it: Node tells their replies nothing.
-      if (!request.socket.destroyed) line.waiting.shift()?.()
+      if (!socket.destroyed) line.waiting.shift()?.()
     })
     const refusal = refusalOf(request)
     if (refusal !== undefined) {

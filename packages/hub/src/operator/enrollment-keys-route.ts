@@ -2,6 +2,7 @@
 import { isAgentId } from '@downlink/protocol'
 import type { EnrollmentKeyDocument, NewEnrollmentKey } from '../enrollment/enrollment-keys.ts'
 import { HubError } from '../hub-error.ts'
+import { askerOf } from './controls-route.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
 import { pageLimit } from './operator-query.ts'
 import {
@@ -39,7 +40,10 @@ export function addEnrollmentKeysRoutes({
     '/api/v1/enrollment-keys',
     {
       onRequest: needs('admin'),
-      schema: { body: enrollmentKeyBody, response: { 201: enrollmentKeyReply, ...errorReplies } },
+      schema: {
+        body: enrollmentKeyBody,
+        response: { 200: enrollmentKeyReply, 201: enrollmentKeyReply, ...errorReplies },
+      },
     },
     async (request, reply) => {
       const operator = operatorOf(request)
@@ -47,8 +51,9 @@ export function addEnrollmentKeysRoutes({
       if (agentId !== undefined && !isAgentId(agentId)) {
         throw new HubError('bad_request', 'The agentId must be 1 to 128 letters, digits or ._:@-.')
       }
-      const { key, document } = await enrollmentKeys.create(request.body, operator.name)
-      return reply.code(201).send({ ...recordOf(document, store.serviceMs()), key })
+      const asker = askerOf(request, operator)
+      const { key, document, isReplay } = await enrollmentKeys.create(request.body, asker)
+      return reply.code(isReplay ? 200 : 201).send({ ...recordOf(document, store.serviceMs()), key })
     },
   )
   app.get<{ Querystring: { limit?: string; cursor?: string } }>(

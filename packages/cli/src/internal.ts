@@ -1,0 +1,3 @@
+/** For this workspace's own fuzzing; no promise of stability. */
+export { CommandError } from './exit-codes.ts'
+export { parseTaskKinds } from './task-config.ts'

@@ -1,0 +1,211 @@
+/** Every endpoint of both APIs crossed with everything that can be wrong with a request to any of them. */
+import { ERROR_CODES, limits, type ErrorCode } from '@downlink/protocol'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startHub, type AgentFixture, type HubFixture } from '../test/hub-fixture.ts'
+import { exchangeBytes, head } from '../test/raw-client.ts'
+import { createOperatorToken, OPERATOR_SCOPES, type OperatorScope } from './operator/operator-tokens.ts'
+
+/** One endpoint. `unknown`: its path with an id of nobody, and the code for that. */
+interface Endpoint {
+  readonly method: 'GET' | 'POST' | 'DELETE'
+  readonly path: string
+  readonly by: 'agents' | 'nobody' | OperatorScope
+  readonly hasBody?: true
+  readonly unknown?: readonly [path: string, code: ErrorCode]
+}
+
+const agentApi = (path: string): string => `/api/internal/agent/${path}`
+const api = (path: string): string => `/api/v1/${path}`
+const nobody = (path: string): readonly [string, ErrorCode] => [
+  api(`agents/nobody${path}`),
+  'agent_not_found',
+]
+
+const ENDPOINTS: readonly Endpoint[] = [
+  { method: 'GET', path: agentApi('events'), by: 'agents' },
+  { method: 'GET', path: agentApi('wake'), by: 'agents' },
+  { method: 'POST', path: agentApi('sync'), by: 'agents', hasBody: true },
+  { method: 'POST', path: agentApi('register'), by: 'agents', hasBody: true },
+  { method: 'POST', path: agentApi('deregister'), by: 'agents', hasBody: true },
+  { method: 'POST', path: agentApi('status'), by: 'agents', hasBody: true },
+  { method: 'POST', path: agentApi('task-control'), by: 'agents', hasBody: true },
+  { method: 'POST', path: agentApi('authkey/exchange'), by: 'nobody', hasBody: true },
+  { method: 'GET', path: api('agents'), by: 'read' },
+  { method: 'GET', path: api('agents/a1'), by: 'read', unknown: nobody('') },
+  { method: 'DELETE', path: api('agents/b1'), by: 'admin', unknown: nobody('') },
+  { method: 'POST', path: api('agents/a1/sync'), by: 'control', unknown: nobody('/sync') },
+  { method: 'POST', path: api('agents/a1/rotate-key'), by: 'admin', unknown: nobody('/rotate-key') },
+  { method: 'GET', path: api('agents/a1/controls'), by: 'read', unknown: nobody('/controls') },
+  { method: 'POST', path: api('agents/a1/controls'), by: 'control', hasBody: true },
+  { method: 'POST', path: api('controls'), by: 'control', hasBody: true },
+  {
+    method: 'GET',
+    path: api('controls/a1~1'),
+    by: 'read',
+    unknown: [api('controls/a1~1'), 'control_not_found'],
+  },
+  { method: 'GET', path: api('agents/a1/tasks'), by: 'read', unknown: nobody('/tasks') },
+  { method: 'POST', path: api('agents/a1/tasks'), by: 'run', hasBody: true },
+  { method: 'GET', path: api('agents/a1/tasks/t1/log'), by: 'read', unknown: nobody('/tasks/t1/log') },
+  {
+    method: 'GET',
+    path: api('events'),
+    by: 'read',
+    unknown: [api('events?agentId=nobody'), 'agent_not_found'],
+  },
+  { method: 'GET', path: api('enrollment-keys'), by: 'admin' },
+  { method: 'POST', path: api('enrollment-keys'), by: 'admin', hasBody: true },
+  {
+    method: 'DELETE',
+    path: api('enrollment-keys/none'),
+    by: 'admin',
+    unknown: [api('enrollment-keys/none'), 'not_found'],
+  },
+]
+const BODIES: readonly (readonly [
+  what: string,
+  body: string,
+  type: string,
+  code: ErrorCode,
+  ofAgents: ErrorCode,
+])[] = [
+  ['no body', '', 'application/json', 'bad_json', 'bad_json'],
+  ['broken JSON', '{"a":', 'application/json', 'bad_json', 'bad_json'],
+  ['a body of the wrong type', '"text"', 'application/json', 'bad_request', 'bad_json'],
+  ['another content type', '<a/>', 'text/xml', 'unsupported_media_type', 'bad_json'],
+  [
+    'JSON nested too deep',
+    `{"a":${'['.repeat(65)}${']'.repeat(65)}}`,
+    'application/json',
+    'bad_json',
+    'bad_json',
+  ],
+  [
+    'a body too large',
+    `"${'x'.repeat(limits.AGENT_BODY_BYTES_MAX)}"`,
+    'application/json',
+    'body_too_large',
+    'body_too_large',
+  ],
+]
+
+let hub: HubFixture
+let agent: AgentFixture
+const tokens = new Map<OperatorScope, string>()
+
+beforeAll(async () => {
+  hub = await startHub()
+  agent = await hub.enroll('a1')
+  await hub.enroll('b1')
+  for (const scope of OPERATOR_SCOPES) {
+    tokens.set(scope, (await createOperatorToken(hub.store, { name: scope, scopes: [scope] })).token)
+  }
+})
+afterAll(() => hub[Symbol.asyncDispose]())
+
+function keyFor({ by }: Endpoint): string {
+  if (by === 'nobody') return ''
+  return by === 'agents' ? agent.apiKey : (tokens.get(by) ?? '')
+}
+
+async function send(
+  endpoint: Endpoint,
+  path: string,
+  key: string,
+  init: RequestInit = {},
+): Promise<readonly [status: number, text: string]> {
+  const authorization = key === '' ? {} : { authorization: `Bearer ${key}` }
+  const headers = { ...authorization, ...(init.headers as Record<string, string> | undefined) }
+  const response = await fetch(new URL(path, hub.url), { method: endpoint.method, ...init, headers })
+  return [response.status, await response.text()]
+}
+
+function expectCode([status, text]: readonly [number, string], code: ErrorCode): void {
+  expect([status, JSON.parse(text)]).toEqual([
+    ERROR_CODES[code].status,
+    expect.objectContaining({ error: code }),
+  ])
+  const { message } = JSON.parse(text) as { message: string }
+  expect(message, 'a sentence with a remedy, please').toMatch(/must .+\.$|\. .+\.$/)
+}
+
+const named = (endpoints: readonly Endpoint[]): (Endpoint & { name: string })[] =>
+  endpoints.map((endpoint) => ({ ...endpoint, name: `${endpoint.method} ${endpoint.path}` }))
+
+describe('given every endpoint', () => {
+  test.for(named(ENDPOINTS))('when the method is another > $name says which are not', async (endpoint) => {
+    expectCode(
+      await send(endpoint, endpoint.path, keyFor(endpoint), { method: 'PATCH' }),
+      'method_not_allowed',
+    )
+  })
+
+  test.for(named(ENDPOINTS))(
+    'when a token has a NUL or a line end in it > $name answers 400',
+    async (endpoint) => {
+      for (const odd of ['a\0b', 'a\nb', 'a\rb']) {
+        const bytes = `${head(endpoint.method, endpoint.path, { authorization: `Bearer ${odd}` })}\r\n`
+        expect(await exchangeBytes(hub.url, bytes), JSON.stringify(odd)).toMatch(/^HTTP\/1\.1 400 /)
+      }
+    },
+  )
+})
+
+describe('given every endpoint that asks who it is', () => {
+  const asking = ENDPOINTS.filter(({ by }) => by !== 'nobody')
+  test.for(named(asking))('when there is no token, or a wrong one > $name answers 401', async (endpoint) => {
+    // More of them from one address would be answered otherwise.
+    for (const key of ['', `${hub.token}x`])
+      expectCode(await send(endpoint, endpoint.path, key), 'unauthorized')
+  })
+
+  const scoped = asking.filter(({ by }) => by !== 'agents')
+  test.for(named(scoped))('when the scope is another > $name answers 403', async (endpoint) => {
+    for (const scope of OPERATOR_SCOPES.filter((other) => other !== endpoint.by && other !== 'admin')) {
+      expectCode(await send(endpoint, endpoint.path, tokens.get(scope) ?? ''), 'forbidden')
+    }
+  })
+})
+
+describe('given every endpoint with an id in its path', () => {
+  const known = ENDPOINTS.flatMap(({ unknown, ...rest }) =>
+    unknown === undefined ? [] : [{ ...rest, unknown }],
+  )
+  test.for(named(known))('when the id is of nobody > $name says so', async (endpoint) => {
+    const [path, code] = endpoint.unknown ?? ['', 'not_found' as const]
+    expectCode(await send(endpoint, path, keyFor(endpoint)), code)
+  })
+
+  const withId = ENDPOINTS.filter(({ path }) => path.includes('/a1'))
+  test.for(named(withId))(
+    'when it has a NUL, a line end or too many characters > $name refuses',
+    async (endpoint) => {
+      const body = '{"action":"pause","taskId":"t","kind":"k"}'
+      const init = endpoint.hasBody === true ? { body, headers: { 'content-type': 'application/json' } } : {}
+      for (const id of ['%00', 'a%0ab', 'a%0d%0ab', 'x'.repeat(limits.ID_CHARS_MAX + 1), '%2e%2e%2f']) {
+        const [status, text] = await send(
+          endpoint,
+          endpoint.path.replace('/a1', `/${id}`),
+          keyFor(endpoint),
+          init,
+        )
+        expect([400, 404], text).toContain(status)
+        expect(JSON.parse(text)).toHaveProperty('error')
+      }
+    },
+  )
+})
+
+describe('given every endpoint that takes a body', () => {
+  const taking = named(ENDPOINTS.filter(({ hasBody }) => hasBody === true))
+  const cases = taking.flatMap((endpoint) =>
+    BODIES.map(([what, body, type, ofOperators, ofAgents]) => {
+      const isOfAgents = endpoint.by === 'agents' || endpoint.by === 'nobody'
+      return { ...endpoint, what, body, type, code: isOfAgents ? ofAgents : ofOperators }
+    }),
+  )
+  test.for(cases)('when it has $what > $name answers $code', async ({ body, type, code, ...endpoint }) => {
+    const headers = { 'content-type': type }
+    expectCode(await send(endpoint, endpoint.path, keyFor(endpoint), { body, headers }), code)
+  })
+})
