@@ -23,6 +23,7 @@ const COMMANDS = [
   'enroll',
   'agent',
   'rotate',
+  'audit',
   'revoke',
   'cancel',
   'hub',

@@ -13,6 +13,7 @@ import { randomUUID } from 'node:crypto'
 import { AgentEvents } from './agent-events.ts'
 import { openAgentParts, type AgentParts } from './agent-parts.ts'
 import { StatusBoard, workOf } from './agent-status.ts'
+import { stopParts } from './agent-stop.ts'
 import type { EventStream } from './connection/event-stream.ts'
 import { watchForGaps } from './connection/clock-gap.ts'
 import { runDownlink } from './connection/supervisor.ts'
@@ -26,17 +27,8 @@ import type { TaskExecutor } from './tasks/executor.ts'
 import { createHandlerExecutor } from './tasks/handler-executor.ts'
 import { TaskRuntime } from './tasks/runtime.ts'
 import type { TrackedTask } from './tasks/tracked-run.ts'
-import { waitAtMost } from './wait-at-most.ts'
 
 const CONCURRENCY_DEFAULT = 4
-
-function directoryTaken(): DownlinkError {
-  return new DownlinkError(
-    'state_directory_in_use',
-    'Another process has taken the state directory, as this one stood still for long. Stop one of the two.',
-    { retry: 'never' },
-  )
-}
 
 /** Why an agent's run has ended. */
 export interface AgentEnd {
@@ -301,38 +293,16 @@ class DownlinkAgent implements Agent {
     if (event.type === 'command') controls.deliver(event.controls, { kind: 'push' })
   }
 
-  /** Each step within its bound, whatever the one before came to. */
-  async #stop({ client, controls, exchange, journal, sync, keys, standing }: AgentParts): Promise<void> {
-    const hasStarted = this.#running !== undefined
-    const isRevoked = standing.revoked.aborted
-    standing.stop()
-    await keys.stop()
-    if (isRevoked) await this.#putCredentialAside()
-    controls.stop()
-    exchange.stop()
-    const isIdle = await waitAtMost(this.#clock, limits.STOP_CONTROLS_MS_MAX, controls.idle())
-    if (!isIdle) {
-      this.#events.log(
-        'warn',
-        {},
-        `a control is still being applied ${limits.STOP_CONTROLS_MS_MAX} ms after the stop; it settles as interrupted, unless it is applied again`,
-      )
+  async #stop(parts: AgentParts): Promise<void> {
+    const base = {
+      options: this.#options,
+      clock: this.#clock,
+      events: this.#events,
+      runtime: this.#runtime,
+      patientJournal: this.#patientJournal,
     }
-    await this.#runtime.stop()
-    if (hasStarted && !isRevoked) await sync.last()
+    await stopParts(parts, base, this.#running !== undefined)
     this.#running = undefined
-    this.#patientJournal.stop()
-    await client.close()
-    await journal[Symbol.asyncDispose]()
-  }
-
-  async #putCredentialAside(): Promise<void> {
-    try {
-      await this.#options.credential.wipe()
-      this.#events.log('error', {}, 'the agent was revoked; it stops, and its credential is put aside')
-    } catch (error) {
-      this.#events.log('error', { error }, 'the agent was revoked, but its credential cannot be put aside')
-    }
   }
 
   #executors(): ReadonlyMap<string, TaskExecutor> {
@@ -343,4 +313,12 @@ class DownlinkAgent implements Agent {
       ]),
     )
   }
+}
+
+function directoryTaken(): DownlinkError {
+  return new DownlinkError(
+    'state_directory_in_use',
+    'Another process has taken the state directory, as this one stood still for long. Stop one of the two.',
+    { retry: 'never' },
+  )
 }

@@ -146,6 +146,22 @@ describe('given a lock of a process that cannot be seen from here', () => {
     await (await taken)[Symbol.asyncDispose]()
   })
 
+  test('when another one takes the directory meanwhile > that one has it, not who saw only the first', async () => {
+    await leave(7, await elsewhere())
+    const late = lock()
+    late.catch(() => undefined)
+    await vi.waitUntil(() => clock.pendingTimers === 1)
+    // As by two who were faster: the second outnumbered the first, and its number is not the next one any more.
+    await symlink(await lockText({}), join(directory, 'lock.9'))
+    clock.advance(limits.LOCK_WATCH_MS)
+    await unlink(join(directory, 'lock.7'))
+    await vi.waitFor(async () => {
+      clock.advance(limits.LOCK_WATCH_MS)
+      await expect(Promise.race([late, Promise.resolve()])).rejects.toMatchObject(inUse(/this very process/))
+    }, 20_000)
+    expect(await readdir(directory), 'who gives way leaves nothing').not.toContain('lock.8')
+  })
+
   test('when it shows life > the directory stays its own', async () => {
     const path = await leave(7, await elsewhere())
     const refused = lock()
