@@ -165,9 +165,15 @@ describe.concurrent('given nginx before the hub', () => {
       lines.find((said) => said.error?.includes('413')),
     )
     expect(error, 'say where it was refused').toMatch(/sync at 127\.0\.0\.1:\d+ was answered 413/)
+    const { remedy } = await agent.until(
+      'its status says so',
+      (lines) => lines.find(({ status }) => status?.standing === 'blocked')?.status,
+    )
+    expect(remedy).toMatch(/client_max_body_size/)
     const reloadedMs = Date.now()
     await nginx.reload(plain(port))
     await hub.applied(controlId)
+    await agent.until('its status is good again', () => agent.status()?.standing === 'ok')
     const reportedMs = Date.now()
     expect(agent.timesApplied('mark t2'), 'apply each control once').toBe(1)
     tellMeasured('nginx with client_max_body_size', {

@@ -14,6 +14,8 @@ const REMEDIES: Readonly<Record<string, string>> = {
   agent_hash_taken: 'Another copy of this agent runs with the same identity. Stop it, or enroll this one.',
   agent_version_too_old: 'The hub needs a newer version of this agent. Update it.',
   agent_limit_reached: 'The plan allows no more agents. Remove one, or change the plan.',
+  http_413:
+    'Something between refuses what this agent reports as too large. Have it take bodies of 1 MiB (nginx: client_max_body_size 1m).',
   journal_unavailable:
     'The journal cannot be written, so no control is decided. Free disk space, or mend the state directory.',
 }

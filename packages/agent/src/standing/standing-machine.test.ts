@@ -116,6 +116,7 @@ describe('given a refusal that is no revocation', () => {
     ['http_412', 412, 'agent_version_too_old'],
     ['agent_version_too_old', 400, 'agent_version_too_old'],
     ['agent_limit_reached', 403, 'agent_limit_reached'],
+    ['http_413', 413, 'http_413'],
   ])('when it is %s with %i > it stays up as %s', (code, status, shown) => {
     const { state, actions } = play([[0, refused(code, status)]])
     expect(state).toEqual({ name: 'blocked', code: shown, call: 'sync' })

@@ -67,6 +67,8 @@ const BLOCKING_CODES: ReadonlySet<string> = new Set([
   'agent_hash_taken',
   'agent_version_too_old',
   'agent_limit_reached',
+  // A proxy's: a sync stays within the bounds of a hub.
+  'http_413',
 ])
 /** What a server means that says no more than the status. */
 const CODES_OF_STATUS: ReadonlyMap<number, string> = new Map([
