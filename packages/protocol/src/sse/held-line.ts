@@ -2,6 +2,8 @@
 import { SSE_LINE_BYTES_MAX } from '../limits.ts'
 
 const BYTES_MIN = 256
+/** Up to this length a loop copies sooner than a call does. */
+const NEAR_BYTES = 64
 
 /** The bytes of the line so far, in `bytes[0, length)`; there is always room for one byte more. */
 export class HeldLine {
@@ -24,7 +26,13 @@ export class HeldLine {
   append(chunk: Uint8Array, from: number, to: number): void {
     const length = this.length + to - from
     if (length >= this.bytes.length) this.grow(length + 1)
-    this.bytes.set(from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to), this.length)
+    if (to - from <= NEAR_BYTES) {
+      const bytes = this.bytes
+      for (let index = from, at = this.length; index < to; index += 1, at += 1)
+        bytes[at] = chunk[index] as number
+    } else {
+      this.bytes.set(from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to), this.length)
+    }
     this.length = length
   }
 

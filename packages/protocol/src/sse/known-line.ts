@@ -6,7 +6,7 @@ const LF = 0x0a
 const KNOWN_LINE_BYTES_MAX = 64
 const WORD_BYTES = 4
 
-/** How many lines must differ before one of them is remembered: at first, and at most. */
+/** So many lines must differ before another is remembered, and at most so many: a counter's line never comes again. */
 const MISSES_MIN = 8
 const MISSES_MAX = 1_024
 
@@ -18,7 +18,7 @@ export class KnownLine {
   length = 0
   private readonly bytes = new DataView(new ArrayBuffer(KNOWN_LINE_BYTES_MAX + 1))
   /** Lines that differed since one was remembered. */
-  private misses = 0
+  private misses = MISSES_MIN
   /** Grows as long as what is remembered never comes again, as of heartbeats with a counter. */
   private missesMax = 0
   private hit = false
@@ -43,7 +43,10 @@ export class KnownLine {
   /** Whether to remember a line of `length` bytes, which was not this one. */
   wants(length: number): boolean {
     this.misses += 1
-    return this.misses > this.missesMax && length <= KNOWN_LINE_BYTES_MAX
+    if (this.misses < MISSES_MIN) return false
+    // Comparing costs a little too: what has not come again is forgotten.
+    if (!this.hit) this.length = 0
+    return (this.hit || this.misses > this.missesMax) && length <= KNOWN_LINE_BYTES_MAX
   }
 
   /** Remembers the line `bytes[at, end)`, which is ASCII and says `value`. */
