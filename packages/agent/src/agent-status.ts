@@ -50,6 +50,8 @@ export interface StatusBoardOptions {
   readonly hub: () => URL
   readonly work: () => AgentWork
   readonly onChange: (status: AgentStatus) => void
+  /** A sync was answered: nothing has changed but that. */
+  readonly onSync?: () => void
 }
 
 /** Collects what is known and says it in one value. */
@@ -110,6 +112,7 @@ export class StatusBoard {
   /** A sync was answered after so long; whether its reply is of use is told by the other methods. */
   roundTrip(roundTripMs: number): void {
     this.#lastSync = { atMs: Math.round(this.#options.clock.wallMs()), roundTripMs }
+    this.#options.onSync?.()
   }
 
   syncFailed(): void {

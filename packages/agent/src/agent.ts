@@ -107,6 +107,7 @@ class DownlinkAgent implements Agent {
       hub: () => this.#running?.client.mirrors.current ?? new URL(home),
       work: () => workOf(this.#runtime, this.#running && this.#journal, options.stateDirectory !== undefined),
       onChange: (status) => this.#onStatus(status),
+      onSync: () => this.#statusFile?.changed(),
     })
     this.#journalOpened.promise.catch(() => undefined)
     const keep: Journal['append'] = async (records) => (await this.#journalOpened.promise).append(records)
