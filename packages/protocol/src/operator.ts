@@ -68,7 +68,7 @@ export interface TaskRecord {
   readonly changedAt: string
 }
 
-/** Whether an agent can be reached. `late`: no proof of life within twice the expected time. */
+/** Whether an agent can be reached. `late`: no proof of life within the expected time, or none that its stream brings anything (R-51). */
 export type AgentPresence = 'online' | 'late' | 'offline' | 'cloned' | 'blocked' | 'revoked'
 
 /** An agent as operators see it. */

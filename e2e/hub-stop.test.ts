@@ -1,0 +1,59 @@
+/** `downlink hub` that is asked to end while somebody does not let it: once it is patient within bounds, twice it is not. */
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { startDownlink, type DownlinkProcess } from './downlink-process.ts'
+
+let folder: string
+let hub: DownlinkProcess
+let socket: Socket
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'downlink-stop-'))
+  hub = startDownlink(folder, ['hub', '--port', '0'])
+  await hub.prints('operator token')
+  socket = await unfinishedRequest()
+})
+afterEach(async () => {
+  socket.destroy()
+  await hub.stop('SIGKILL')
+  await rm(folder, { recursive: true, force: true })
+})
+
+/** A request of which the hub has the head and waits for the body. */
+async function unfinishedRequest(): Promise<Socket> {
+  const [, port = ''] = /http:\/\/127\.0\.0\.1:(\d+)/.exec(hub.text()) ?? []
+  const token = (await readFile(join(folder, '.downlink', 'operator-token'), 'utf8')).trim()
+  const opened = connect(Number(port), '127.0.0.1')
+  opened.on('error', () => undefined)
+  await once(opened, 'connect')
+  opened.write(
+    [
+      'POST /api/v1/enrollment-keys HTTP/1.1',
+      'Host: hub',
+      `Authorization: Bearer ${token}`,
+      'Content-Type: application/json',
+      'Content-Length: 100',
+      '',
+      '{',
+    ].join('\r\n'),
+  )
+  return opened
+}
+
+describe('given a hub with a request that does not end', () => {
+  test('when it is asked to end once > it cuts the request in the end, and has ended well', async () => {
+    hub.child.kill('SIGTERM')
+    await hub.prints('Stopping')
+    expect(await hub.ended).toBe(0)
+  })
+
+  test('when it is asked a second time > it ends at once', async () => {
+    hub.child.kill('SIGTERM')
+    await hub.prints('Stopping')
+    hub.child.kill('SIGTERM')
+    expect(await hub.ended, 'it waited for the request').toBe(130)
+  })
+})
