@@ -35,6 +35,8 @@ export type ControlWish = Partial<NewControl> & Pick<NewControl, 'controlId' | '
 /** One mailbox, its hub's memory and its clocks. Replies are written at the moment they are decided. */
 export class MailboxBench {
   mailbox: Mailbox = emptyMailbox(BENCH_AGENT)
+  /** The newest boot has been silent for so long that an older one may take its place. */
+  isNewestBootGone = false
   readonly history: Decision['history'][number][] = []
   wallMs = 1_767_225_600_000
   serviceMs = 10_000
@@ -137,7 +139,8 @@ export class MailboxBench {
   #sync(body: Readonly<Record<string, Json>>, beganServiceMs: number): SyncAnswer | undefined {
     const request = parseSyncRequest({ agentId: BENCH_AGENT, tasks: [], freeSlots: 4, ...body })
     if (request === undefined) throw new Error('The body has no agentId. Leave that to the bench.')
-    const decision = decideSync(this.mailbox, request, { ...this.#time(), beganServiceMs }, this.#written)
+    const time = { ...this.#time(), beganServiceMs, isNewestBootGone: this.isNewestBootGone }
+    const decision = decideSync(this.mailbox, request, time, this.#written)
     if ('clone' in decision) return undefined
     this.#keep(decision)
     this.#noteWritten(decision.answer.controls)

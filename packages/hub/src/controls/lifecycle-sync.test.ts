@@ -30,6 +30,18 @@ describe('given boots', () => {
     ])
   })
 
+  test('an older boot once the newer is gone > takes its place, and that of the newer is its own', () => {
+    const bench = new MailboxBench()
+    bench.answer(boot('b1'))
+    bench.answer(boot('b2'))
+    bench.isNewestBootGone = true
+    bench.answer(boot('b1', 2))
+    bench.isNewestBootGone = false
+    expect(bench.mailbox).toMatchObject({ boot: { bootNonce: 'b1' }, earlierBoots: ['b2'] })
+    expect(bench.sync(boot('b1', 3)), 'it is no clone from then on').toBeDefined()
+    expect(bench.sync(boot('b2', 2)), 'the one that was gone is').toBeUndefined()
+  })
+
   test('boots that are remembered > stay within their bound, and the newest are kept', () => {
     const bench = new MailboxBench()
     for (const index of range(limits.MAILBOX_BOOTS_MAX + 3)) bench.answer(boot(`b${index}`))

@@ -74,14 +74,14 @@ export function decideSync(
 
 function takeInIdentity(draft: MailboxDraft, request: SyncRequest, acknowledges: boolean): void {
   const { mailbox } = draft
-  const isNewBoot = request.boot !== undefined && mailbox.boot?.bootNonce !== request.boot.bootNonce
+  const { boot } = request
+  const isNewBoot = boot !== undefined && mailbox.boot?.bootNonce !== boot.bootNonce
   if (mailbox.acknowledges !== acknowledges) draft.set({ acknowledges })
   if (isNewBoot) {
-    const earlier = mailbox.boot === undefined ? [] : [mailbox.boot.bootNonce]
-    draft.set({
-      boot: request.boot,
-      earlierBoots: [...mailbox.earlierBoots, ...earlier].slice(-limits.MAILBOX_BOOTS_MAX),
-    })
+    // One that takes the place of a newer boot which is gone is no earlier one any more.
+    const earlier = mailbox.earlierBoots.filter((nonce) => nonce !== boot.bootNonce)
+    if (mailbox.boot !== undefined) earlier.push(mailbox.boot.bootNonce)
+    draft.set({ boot, earlierBoots: earlier.slice(-limits.MAILBOX_BOOTS_MAX) })
   }
   const { journalId, journalPosition = 0, journalOpenedAt = journalPosition } = request
   if (journalId === undefined) return
