@@ -111,7 +111,7 @@ export const RAW_BYTES_WITHOUT_FRAME_MAX = 16_777_216
 /** Bytes of one buffer that a connection is read into, as much as the system hands over at once. */
 export const READ_BUFFER_BYTES = 65_536
 /** Such buffers that are kept for the next connection: those of a few connections, beside a reply at its bound. */
-export const SPARE_READ_BUFFERS_MAX = 8
+export const SPARE_READ_BUFFERS_MAX = 24
 /** Mirrors of a hub: one call may try them all. */
 export const MIRRORS_MAX = 8
 /** Shortest share of a call's time that one of several mirrors gets, ms: as long as a connection may take. */

@@ -42,13 +42,7 @@ export class ReplyBody implements AsyncIterable<Uint8Array> {
   /** Takes in a copy of `chunk`. */
   push(chunk: Uint8Array): void {
     if (this.ended !== undefined) return
-    for (let at = 0; at < chunk.length;) {
-      const last = this.roomy()
-      const part = chunk.subarray(at, at + last.buffer.length - last.bytes)
-      last.buffer.set(part, last.bytes)
-      last.bytes += part.length
-      at += part.length
-    }
+    append(this.waiting, chunk)
     if (this.waiting.length > WAITING_BUFFERS_MAX && !this.isPaused) {
       this.isPaused = true
       this.source.pause()
@@ -94,14 +88,6 @@ export class ReplyBody implements AsyncIterable<Uint8Array> {
     }
   }
 
-  private roomy(): Filled {
-    const last = this.waiting.at(-1)
-    if (last !== undefined && last.bytes < last.buffer.length) return last
-    const next = { buffer: takeReadBuffer(), bytes: 0 }
-    this.waiting.push(next)
-    return next
-  }
-
   private takeBack(): void {
     if (this.lent === undefined) return
     giveReadBuffer(this.lent.buffer)
@@ -122,16 +108,37 @@ export async function readBody(
   body: AsyncIterable<Uint8Array>,
   bytesMax: number,
 ): Promise<string | undefined> {
-  const utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
-  let text = ''
+  const kept: Filled[] = []
   let bytes = 0
-  // Leaving the loop destroys the body, and with it a connection that would go on sending.
-  for await (const chunk of body) {
-    bytes += chunk.length
-    if (bytes > bytesMax) return undefined
-    text += utf8.decode(chunk, { stream: true })
+  try {
+    // Leaving the loop destroys the body, and with it a connection that would go on sending.
+    for await (const chunk of body) {
+      bytes += chunk.length
+      if (bytes > bytesMax) return undefined
+      append(kept, chunk)
+    }
+    // Only now: of a body that is too large no text is made.
+    const utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
+    const texts = kept.map((part) => utf8.decode(part.buffer.subarray(0, part.bytes), { stream: true }))
+    return texts.join('') + utf8.decode()
+  } finally {
+    for (const { buffer } of kept) giveReadBuffer(buffer)
   }
-  return text + utf8.decode()
+}
+
+/** Copies `chunk` behind what is filled. */
+function append(filled: Filled[], chunk: Uint8Array): void {
+  for (let at = 0; at < chunk.length;) {
+    let last = filled.at(-1)
+    if (last === undefined || last.bytes === last.buffer.length) {
+      last = { buffer: takeReadBuffer(), bytes: 0 }
+      filled.push(last)
+    }
+    const part = chunk.subarray(at, at + last.buffer.length - last.bytes)
+    last.buffer.set(part, last.bytes)
+    last.bytes += part.length
+    at += part.length
+  }
 }
 
 /** What comes of an error's body within `ERROR_BODY_BYTES_MAX` and `ERROR_BODY_MS_MAX`; a dripping or broken one is cut, never waited for. */

@@ -7,6 +7,8 @@ import type { SseLimits } from './sse-error.ts'
 import type { SseSink } from './sse-sink.ts'
 
 const NUL = '\0'
+/** After so many lines of data they are made one string: tens of thousands of parts would cost far more than their bytes. */
+const JOINED_LINES = 1_024
 const NAME_DEFAULT = 'message'
 const SPACE = 0x20
 const ZERO = 0x30
@@ -190,13 +192,13 @@ export class SseBlock {
       this.dataLines === 0 ? value : this.dataEndsInLf ? this.data + value : `${this.data}\n${value}`
     this.dataEndsInLf = endsInLf
     this.dataLines += 1
+    if (this.dataLines % JOINED_LINES === 0) this.data = joined(this.data)
   }
 
   private joinedData(): string {
     const data = this.data
     if (this.dataEndsInLf) return data.substring(0, data.length - 1)
-    // What is cut from joined lines is a string of its own, which pins none of their texts.
-    return this.dataLines > 1 ? `${data}\n`.substring(0, data.length) : data
+    return this.dataLines > 1 ? joined(data) : data
   }
 
   private readRetry(bytes: Uint8Array, start: number, end: number): void {
@@ -244,4 +246,9 @@ function learn(known: KnownLine, bytes: Uint8Array, at: number, end: number, val
   // A text of its own, so that no other is pinned for as long as it is remembered.
   const value = valueAt === end ? '' : textOf(bytes, valueAt, end)
   if (value.length === end - valueAt) known.learn(bytes, at, end, value)
+}
+
+/** `text` as a string of its own, which pins none of the texts that it was joined from. */
+function joined(text: string): string {
+  return `${text}\n`.substring(0, text.length)
 }
