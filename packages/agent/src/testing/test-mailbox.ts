@@ -51,6 +51,7 @@ export class TestMailbox {
   #life = 1
   #minted = 0
   #journalId: string | undefined
+  #journalPosition = 0
   #boot: Boot | undefined
   readonly #earlierBoots = new Set<string>()
 
@@ -157,21 +158,25 @@ export class TestMailbox {
 
   /** Takes in one sync and says what to answer. */
   sync(request: SyncRequest): MailboxAnswer {
-    const { boot, journalId } = request
+    const { boot, journalId, journalPosition = 0, journalOpenedAt = journalPosition } = request
     if (boot !== undefined && this.#earlierBoots.has(boot.bootNonce)) return 'clone'
     // A sync that was overtaken still settles controls, but shows tasks as they no longer are.
     const isOvertaken =
       boot !== undefined &&
       boot.bootNonce === this.#boot?.bootNonce &&
       boot.connectCounter < this.#boot.connectCounter
+    const isNewBoot = boot !== undefined && boot.bootNonce !== this.#boot?.bootNonce
+    const isRestored = isNewBoot && journalOpenedAt < this.#journalPosition
     if (boot !== undefined && !isOvertaken) {
       if (this.#boot !== undefined && this.#boot.bootNonce !== boot.bootNonce) {
         this.#earlierBoots.add(this.#boot.bootNonce)
       }
       this.#boot = boot
     }
-    if (journalId !== this.#journalId && this.#journalId !== undefined) this.#loseJournal()
+    const isLost = journalId !== this.#journalId || isRestored
+    if (isLost && this.#journalId !== undefined) this.#loseJournal()
     this.#journalId = journalId
+    if (!isOvertaken) this.#journalPosition = journalPosition
     for (const id of request.received) {
       const entry = this.#open.find((other) => other.controlId === id)
       if (entry !== undefined) this.written([entry])
