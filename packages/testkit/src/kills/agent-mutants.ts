@@ -26,7 +26,7 @@ export async function openMutantJournal(
   options: JournalOptions,
 ): Promise<Journal> {
   const disk = await openJournal(directory, clock, options)
-  const ledger = mutant === 'no-judge' ? new CredulousLedger(disk.ledger) : new Ledger(recordsOf(disk.ledger))
+  const ledger = mutant === 'no-judge' ? new CredulousLedger(disk.ledger) : new UncountedLedger(disk.ledger)
   switch (mutant) {
     case 'journal-late':
       return withAppend(disk, ledger, async (records) => {
@@ -43,11 +43,18 @@ export async function openMutantJournal(
   }
 }
 
-class CredulousLedger extends Ledger {
+/** Tells no count of its records, by which the hub would notice what is missing and make up for it. */
+class UncountedLedger extends Ledger {
   constructor(real: Ledger) {
     super(recordsOf(real))
   }
 
+  override report(): ReturnType<Ledger['report']> {
+    return { ...super.report(), journalPosition: 0, journalOpenedAt: 0 }
+  }
+}
+
+class CredulousLedger extends UncountedLedger {
   override judge(...[control, delivery]: Parameters<Ledger['judge']>): ReturnType<Ledger['judge']> {
     return { kind: 'accept', record: { type: 'intent', control, delivery } }
   }
