@@ -11,7 +11,7 @@ export type {
   SyncReply,
   SyncRequest,
 } from '@downlink/protocol'
-export { createAgent } from './agent.ts'
+export { createAgent } from './create-agent.ts'
 export type { Agent, AgentEnd } from './agent.ts'
 export type {
   KeyExchangeReply,
