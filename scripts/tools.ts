@@ -22,7 +22,7 @@ export const TOOLS: readonly Tool[] = [
   {
     name: 'openssl',
     aptPackage: 'openssl',
-    tests: ['packages/agent/src/connection/{tls,proxy}.fault.test.ts', 'e2e/{nginx,certificates}.test.ts'],
+    tests: ['packages/agent/src/http/{tls,proxy}.fault.test.ts', 'e2e/{nginx,certificates}.test.ts'],
   },
   { name: 'nginx', aptPackage: 'nginx-light', tests: ['e2e/{nginx,certificates}.test.ts'] },
   { name: 'haproxy', aptPackage: 'haproxy', tests: ['e2e/haproxy.test.ts'] },

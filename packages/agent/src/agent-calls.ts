@@ -1,7 +1,7 @@
 /** What an agent asks its hub beside syncs, and what it is answered. */
 import { field, limits, stringField, type Json, type JsonObject } from '@downlink/protocol'
-import { unusableReply } from './connection/http-failure.ts'
-import type { PreparedRequest } from './connection/request-context.ts'
+import { unusableReply } from './http/http-failure.ts'
+import type { PreparedRequest } from './http/request-context.ts'
 
 /** When to give up a request before its deadline. */
 export interface RequestOptions {

@@ -1,7 +1,7 @@
 /** An agent's standing and the state of its downlink, from what the connection and the syncs report. */
 import { pathAdvice, type Clock, type PathReport, type PathVerdict } from '@downlink/protocol'
-import type { ConnectionStatus } from './connection/connection-state.ts'
-import type { PollHealth } from './connection/poll-state.ts'
+import type { ConnectionStatus } from './downlink/connection-state.ts'
+import type { PollHealth } from './downlink/poll-state.ts'
 import type { Journal } from './controls/journal.ts'
 import type { AgentStatus } from './options.ts'
 import { INITIAL_STANDING, type StandingState } from './standing/standing-machine.ts'

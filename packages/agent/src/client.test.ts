@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { createTestClock } from '../../testkit/src/test-clock.ts'
 import { createBoot } from './boot.ts'
 import { createAgentClient, type AgentClientOptions } from './client.ts'
-import { retryAfterMs } from './connection/http-failure.ts'
+import { retryAfterMs } from './http/http-failure.ts'
 
 function clientOf(hub: string, options: Partial<AgentClientOptions> = {}) {
   const boot = createBoot((size) => new Uint8Array(size).fill(0xab))

@@ -23,11 +23,11 @@ import {
   type RequestOptions,
 } from './agent-calls.ts'
 import type { AgentBoot } from './boot.ts'
-import type { AgentTls } from './connection/connector.ts'
-import { requestEvents, type EventsReply } from './connection/events-request.ts'
-import { unusableReply } from './connection/http-failure.ts'
-import { requestJson } from './connection/json-request.ts'
-import { proxyFor } from './connection/proxy.ts'
+import type { AgentTls } from './http/connector.ts'
+import { requestEvents, type EventsReply } from './stream/events-request.ts'
+import { unusableReply } from './http/http-failure.ts'
+import { requestJson } from './http/json-request.ts'
+import { proxyFor } from './http/proxy.ts'
 import {
   bootHeaders,
   isHeaderText,
@@ -35,11 +35,11 @@ import {
   prepareRequest,
   type PreparedRequest,
   type RequestContext,
-} from './connection/request-context.ts'
-import { RequestPools } from './connection/request-pools.ts'
-import { requesterBy } from './connection/reply.ts'
-import { withoutStaleConnection } from './connection/stale-connection.ts'
-import { requesterOf, type AgentTransport } from './connection/transport.ts'
+} from './http/request-context.ts'
+import { RequestPools } from './http/request-pools.ts'
+import { requesterBy } from './http/reply.ts'
+import { withoutStaleConnection } from './http/stale-connection.ts'
+import { requesterOf, type AgentTransport } from './http/transport.ts'
 import { MirrorList, type MirrorPool } from './mirror/mirror-pool.ts'
 import { tellAnswer, type HubAnswer } from './standing/hub-answer.ts'
 import type { HubCall } from './standing/standing-machine.ts'

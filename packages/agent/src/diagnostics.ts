@@ -4,8 +4,8 @@
  */
 import type { OutcomeReport, SyncRequest } from '@downlink/protocol'
 import { channel, tracingChannel, type Channel } from 'node:diagnostics_channel'
-import type { ConnectionStatus } from './connection/connection-state.ts'
-import type { EventStream } from './connection/event-stream.ts'
+import type { ConnectionStatus } from './downlink/connection-state.ts'
+import type { EventStream } from './stream/event-stream.ts'
 import type { AgentStatus } from './options.ts'
 
 /** The steps of a control on its way through an agent, in order; `decided` comes for every arrival of it. */

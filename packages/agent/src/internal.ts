@@ -2,7 +2,7 @@
 export { realDisk } from './controls/journal-disk.ts'
 export type { JournalDisk, JournalFile } from './controls/journal-disk.ts'
 export type { Journal } from './controls/journal.ts'
-export { lockDirectory } from './directory-lock.ts'
+export { lockDirectory } from './state-directory/directory-lock.ts'
 export { encodeRecord, readRecords } from './controls/journal-lines.ts'
 export { Ledger } from './controls/ledger.ts'
 export type { Interrupted, LedgerReport, Verdict } from './controls/ledger.ts'

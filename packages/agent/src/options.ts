@@ -8,11 +8,11 @@ import type {
   Random,
   TaskStatus,
 } from '@downlink/protocol'
-import type { DownlinkMode } from './connection/connection-state.ts'
-import type { AgentTls } from './connection/connector.ts'
-import type { AgentTransport } from './connection/transport.ts'
+import type { DownlinkMode } from './downlink/connection-state.ts'
+import type { AgentTls } from './http/connector.ts'
+import type { AgentTransport } from './http/transport.ts'
 import type { openJournal } from './controls/open-journal.ts'
-import type { Credential } from './credential.ts'
+import type { Credential } from './standing/credential.ts'
 import type { Logger } from './logger.ts'
 import type { TaskExecutor } from './tasks/executor.ts'
 import type { AnyTaskDefinition } from './tasks/handler-executor.ts'

@@ -1,7 +1,7 @@
 /** A hub behind a path that misbehaves on demand, in memory and on a test's clock. */
 import { encodeHeartbeat, encodePreamble, encodeSync, limits, type Timer } from '@downlink/protocol'
 import { Readable } from 'node:stream'
-import type { AgentTransport } from '../src/connection/transport.ts'
+import type { AgentTransport } from '../src/http/transport.ts'
 import type { TestClock } from '../src/testing/index.ts'
 
 /** What a path does to streams; JSON requests pass it unharmed, unless nobody is reached at all. */

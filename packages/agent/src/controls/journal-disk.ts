@@ -1,6 +1,6 @@
 /** The part of the file system that a journal uses, so that a test can make every step of it fail. */
 import { mkdir, open, readdir, readFile, rename, rm, type FileHandle } from 'node:fs/promises'
-import { syncDirectory } from '../sync-directory.ts'
+import { syncDirectory } from '../state-directory/sync-directory.ts'
 
 /** The part of an open file that a journal uses. */
 export type JournalFile = Pick<FileHandle, 'write' | 'sync' | 'datasync' | 'truncate' | 'close'>

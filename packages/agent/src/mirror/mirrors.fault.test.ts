@@ -13,7 +13,7 @@ import {
   tcpServer,
 } from '../../test/servers.ts'
 import type { AgentClient } from '../client.ts'
-import { openEventStream } from '../connection/event-stream.ts'
+import { openEventStream } from '../stream/event-stream.ts'
 import type { TestClock } from '../../../testkit/src/test-clock.ts'
 
 const answering =

@@ -1,6 +1,6 @@
 /** The key that an agent uses, and how another takes its place. */
 import { limits, parseToken, type Clock } from '@downlink/protocol'
-import type { Credential } from '../credential.ts'
+import type { Credential } from './credential.ts'
 
 /** What a key ring needs. */
 export interface KeyRingOptions {

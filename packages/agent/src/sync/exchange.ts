@@ -1,7 +1,7 @@
 /** What goes up in a sync and what its reply sets in motion. */
 import { limits, type Clock, type PathReport, type SyncReply, type SyncRequest } from '@downlink/protocol'
 import { arch, platform } from 'node:os'
-import type { ReceivedHeartbeat } from '../connection/incoming-events.ts'
+import type { ReceivedHeartbeat } from '../stream/incoming-events.ts'
 import type { ControlLoop } from '../controls/control-loop.ts'
 import type { Journal } from '../controls/journal.ts'
 import type { LedgerReport } from '../controls/ledger.ts'

@@ -8,7 +8,7 @@ import {
   type SyncReply,
   type SyncRequest,
 } from '@downlink/protocol'
-import { BACKOFF_LIMITS, blockedDelayMs, reconnectDelayMs } from '../connection/backoff.ts'
+import { BACKOFF_LIMITS, blockedDelayMs, reconnectDelayMs } from '../downlink/backoff.ts'
 
 /** What the sync loop needs from the rest of the agent. */
 export interface SyncLoopOptions {

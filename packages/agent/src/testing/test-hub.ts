@@ -9,8 +9,8 @@ import {
   type Json,
   type SyncRequest,
 } from '@downlink/protocol'
-import type { AgentTransport } from '../connection/transport.ts'
-import { memoryCredential, type Credential } from '../credential.ts'
+import type { AgentTransport } from '../http/transport.ts'
+import { memoryCredential, type Credential } from '../standing/credential.ts'
 import type { ControlWish, TestControl, TestTask } from './test-control.ts'
 import { TestMailbox } from './test-mailbox.ts'
 import { TestWire } from './test-wire.ts'

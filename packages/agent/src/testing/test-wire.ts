@@ -18,7 +18,7 @@ import {
   type Timer,
 } from '@downlink/protocol'
 import { Readable } from 'node:stream'
-import type { AgentTransport, TransportReply, TransportRequest } from '../connection/transport.ts'
+import type { AgentTransport, TransportReply, TransportRequest } from '../http/transport.ts'
 import type { TestMailbox } from './test-mailbox.ts'
 
 /** What the wire is about. */

@@ -17,9 +17,9 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
-import { createTestClock, type TestClock } from '../../testkit/src/test-clock.ts'
+import { createTestClock, type TestClock } from '../../../testkit/src/test-clock.ts'
 import { lockDirectory, type DirectoryLock } from './directory-lock.ts'
-import { createAgent, memoryCredential } from './index.ts'
+import { createAgent, memoryCredential } from '../index.ts'
 import { holderText, ownHolder, type LockHolder } from './lock-holder.ts'
 
 let directory: string

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createTestClock } from '../../../testkit/src/test-clock.ts'
 import { IncomingEvents } from './incoming-events.ts'
-import { ReplyBody } from './reply-body.ts'
+import { ReplyBody } from '../http/reply-body.ts'
 
 function incomingOf() {
   const incoming = new IncomingEvents(createTestClock())

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import { describe, expect, test, vi } from 'vitest'
 import { clientOf, failureOf, httpServer, SYNC, tcpServer } from '../../test/servers.ts'
 import type { AgentClient } from '../client.ts'
-import { openEventStream } from './event-stream.ts'
+import { openEventStream } from '../stream/event-stream.ts'
 
 const CALLS: readonly (readonly [string, (client: AgentClient) => Promise<unknown>])[] = [
   ['sync', (client) => client.sync(SYNC)],

@@ -7,7 +7,7 @@ import {
   type PathReport,
   type PathVerdict,
 } from '@downlink/protocol'
-import type { StreamEnd } from './event-stream.ts'
+import type { StreamEnd } from '../stream/event-stream.ts'
 
 /** Heartbeats that came together, and whether any of them came late. */
 interface Batch {

@@ -6,8 +6,8 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
-import { createAgent, readAgentStatus, type AgentStatusReport } from './index.ts'
-import { createTestHub } from './testing/index.ts'
+import { createAgent, readAgentStatus, type AgentStatusReport } from '../index.ts'
+import { createTestHub } from '../testing/index.ts'
 
 async function temporaryDirectory(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'downlink-status-'))

@@ -1,20 +1,25 @@
 /** Opens the connection of one event stream and makes sure that what answers is one. */
 import { DownlinkError } from '@downlink/protocol'
-import { Client } from './undici-parts.ts'
+import { Client } from '../http/undici-parts.ts'
 import type { MirrorTry } from '../mirror/try-mirrors.ts'
-import type { ByteBound } from './socket-reader.ts'
+import type { ByteBound } from '../http/socket-reader.ts'
 import {
   connectionFailure,
   headerOf,
   interimCounter,
   notAnEventStream,
   type FailedRequest,
-} from './http-failure.ts'
-import { replyFailure } from './json-request.ts'
-import { requesterBy } from './reply.ts'
-import type { ReplyBody } from './reply-body.ts'
-import { bootHeaders, connectionOptions, prepareRequest, type RequestContext } from './request-context.ts'
-import { requesterOf } from './transport.ts'
+} from '../http/http-failure.ts'
+import { replyFailure } from '../http/json-request.ts'
+import { requesterBy } from '../http/reply.ts'
+import type { ReplyBody } from '../http/reply-body.ts'
+import {
+  bootHeaders,
+  connectionOptions,
+  prepareRequest,
+  type RequestContext,
+} from '../http/request-context.ts'
+import { requesterOf } from '../http/transport.ts'
 
 /** An open connection whose reply is an event stream. */
 export interface EventsReply {

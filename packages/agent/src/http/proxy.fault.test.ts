@@ -16,7 +16,7 @@ import {
   TOKEN,
 } from '../../test/servers.ts'
 import type { AgentClientOptions } from '../client.ts'
-import { openEventStream } from './event-stream.ts'
+import { openEventStream } from '../stream/event-stream.ts'
 
 let authority: Authority
 beforeAll(() => {

@@ -6,7 +6,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { createTestClock } from '../../../testkit/src/test-clock.ts'
 import { createBoot } from '../boot.ts'
 import { createAgentClient } from '../client.ts'
-import type { EventStream } from './event-stream.ts'
+import type { EventStream } from '../stream/event-stream.ts'
 import type { ConnectionStatus } from './connection-state.ts'
 import { runDownlink, type DownlinkOptions } from './supervisor.ts'
 

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { clientOf, SYNC, tcpServer } from '../../test/servers.ts'
-import { openEventStream } from './event-stream.ts'
+import { openEventStream } from '../stream/event-stream.ts'
 
 const EVENTS = 6_000
 /** As much as a read brings, so that the next ones overwrite what is not taken in time. */

@@ -14,8 +14,8 @@ import {
 import { randomUUID } from 'node:crypto'
 import { open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { AgentStatus } from './options.ts'
-import { createProcessTable, isAlive } from './tasks/process-table.ts'
+import type { AgentStatus } from '../options.ts'
+import { createProcessTable, isAlive } from '../tasks/process-table.ts'
 
 const STATUS_FILE = 'status.json'
 const FORMAT = 1

@@ -9,7 +9,7 @@ import {
   type ConnectionMove,
   type OpenState,
 } from './connection-state.ts'
-import type { StreamEnd } from './event-stream.ts'
+import type { StreamEnd } from '../stream/event-stream.ts'
 import { pollStep } from './poll-machine.ts'
 import { isRelapse, relapse } from './probation-machine.ts'
 

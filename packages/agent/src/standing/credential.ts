@@ -5,7 +5,7 @@ import { constants, type Stats } from 'node:fs'
 import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { syncDirectory } from './sync-directory.ts'
+import { syncDirectory } from '../state-directory/sync-directory.ts'
 
 /** Keeps one key. */
 export interface Credential {

@@ -18,7 +18,7 @@ import {
   type ConnectionStatus,
   type DownlinkMode,
 } from './connection-state.ts'
-import { openEventStream, type EventStream } from './event-stream.ts'
+import { openEventStream, type EventStream } from '../stream/event-stream.ts'
 import { connectionStep } from './machine.ts'
 import { STOOD_STILL } from './reconnect-machine.ts'
 

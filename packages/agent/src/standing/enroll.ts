@@ -11,10 +11,10 @@ import {
 } from '@downlink/protocol'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { hostname, platform } from 'node:os'
-import { createBoot } from './boot.ts'
-import { createAgentClient, type AgentClient } from './client.ts'
-import { BACKOFF_LIMITS, reconnectDelayMs } from './connection/backoff.ts'
-import type { AgentTls } from './connection/connector.ts'
+import { createBoot } from '../boot.ts'
+import { createAgentClient, type AgentClient } from '../client.ts'
+import { BACKOFF_LIMITS, reconnectDelayMs } from '../downlink/backoff.ts'
+import type { AgentTls } from '../http/connector.ts'
 import type { Credential } from './credential.ts'
 
 /** What enrolling takes. */

@@ -5,9 +5,9 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { createTestClock, type TestClock } from '../../testkit/src/test-clock.ts'
-import { Cleanup, RestartableHub } from '../test/agent-fixture.ts'
-import { httpServer, listen, refusedPort } from '../test/servers.ts'
+import { createTestClock, type TestClock } from '../../../testkit/src/test-clock.ts'
+import { Cleanup, RestartableHub } from '../../test/agent-fixture.ts'
+import { httpServer, listen, refusedPort } from '../../test/servers.ts'
 import {
   createAgentClient,
   createBoot,
@@ -15,7 +15,7 @@ import {
   fileCredential,
   memoryCredential,
   type Credential,
-} from './index.ts'
+} from '../index.ts'
 
 let cleanup: Cleanup
 let hub: RestartableHub

@@ -8,7 +8,7 @@ import {
   type ConnectionState,
   type DownlinkMode,
 } from './connection-state.ts'
-import type { StreamEnd } from './event-stream.ts'
+import type { StreamEnd } from '../stream/event-stream.ts'
 import { connectionStep } from './machine.ts'
 import { pollHealth } from './poll-machine.ts'
 

@@ -10,7 +10,7 @@ import {
   type DownlinkEvent,
   type Heartbeat,
 } from '@downlink/protocol'
-import type { ReplyBody } from './reply-body.ts'
+import type { ReplyBody } from '../http/reply-body.ts'
 
 /** A heartbeat and when it was read, by the monotonic clock, ms. */
 export type ReceivedHeartbeat = Heartbeat & { readonly receivedMs: number }

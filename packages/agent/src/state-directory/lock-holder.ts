@@ -1,7 +1,7 @@
 /** Who holds a lock, in one short line, and whether that process still lives: a pid alone may be another's by now. */
 import { createHash } from 'node:crypto'
 import { readlink } from 'node:fs/promises'
-import { createProcessTable, isAlive } from './tasks/process-table.ts'
+import { createProcessTable, isAlive } from '../tasks/process-table.ts'
 
 /**
  * A process, and the directory that it holds. All but the pid are compared and never read, so that their digests do:

@@ -4,7 +4,7 @@ import type { TLSSocket } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createAuthority, type Authority } from '../../test/certificates.ts'
 import { clientOf, failureOf, hubAnswer, listen, passTimer, SYNC, tcpServer } from '../../test/servers.ts'
-import { openEventStream } from './event-stream.ts'
+import { openEventStream } from '../stream/event-stream.ts'
 
 let authority: Authority
 let stranger: Authority

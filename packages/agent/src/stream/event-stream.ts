@@ -2,7 +2,7 @@
 import { DownlinkError, limits, type DownlinkEvent } from '@downlink/protocol'
 import type { AgentClient } from '../client.ts'
 import type { EventsReply } from './events-request.ts'
-import { connectionFailure } from './http-failure.ts'
+import { connectionFailure } from '../http/http-failure.ts'
 import { IncomingEvents, type ReceivedHeartbeat } from './incoming-events.ts'
 import { createLiveness, type Liveness } from './liveness.ts'
 

@@ -1,7 +1,7 @@
 /** Verdicts on a path from single observations: what makes one, what must not, and what ends it. */
 import { DownlinkError, limits, type PathVerdict } from '@downlink/protocol'
 import { describe, expect, test } from 'vitest'
-import type { StreamEnd } from './event-stream.ts'
+import type { StreamEnd } from '../stream/event-stream.ts'
 import { pathEnded, pathFailed, pathFrame, pathOpened, pathPolled, UNKNOWN_PATH } from './path-machine.ts'
 
 const HB = limits.HEARTBEAT_MS_DEFAULT

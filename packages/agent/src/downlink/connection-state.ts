@@ -1,7 +1,7 @@
 /** What the connection machines are about: their states, what happens to them, and what they ask for. */
 import type { DownlinkEvent, PathReport } from '@downlink/protocol'
 import type { BackoffLimits } from './backoff.ts'
-import type { StreamEnd } from './event-stream.ts'
+import type { StreamEnd } from '../stream/event-stream.ts'
 import { UNKNOWN_PATH, type PathState } from './path-machine.ts'
 import type { PollAction, PollEvent, PollFailure, PollHealth, PollState } from './poll-state.ts'
 
