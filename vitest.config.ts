@@ -1,4 +1,4 @@
-/** How the tests run: `fast` in `npm run check`, `fault` (real sockets, kills) and `e2e` (the command) in `npm test`. */
+/** How the tests run: `fast` in `npm run check`; `fault` (real sockets, kills), `e2e` (the command), `network` (proxies, namespaces) in `npm test`. */
 
 import { defineConfig } from 'vitest/config'
 
@@ -34,10 +34,21 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['e2e/**/*.test.ts'],
+          exclude: ['e2e/**/*.network.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 120_000,
           // Each of them starts several processes and waits for what they print.
           fileParallelism: false,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          // They mostly wait for a path to be given up or to come back, so two files run side by side.
+          name: 'network',
+          include: ['e2e/**/*.network.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
         },
       },
     ],

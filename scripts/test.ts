@@ -13,7 +13,8 @@ import { provideTools, testsNeeding, TOOLS } from './tools.ts'
 
 const PROJECTS = [
   { project: 'fault', tests: 'packages/*/src/**/*.fault.test.ts' },
-  { project: 'e2e', tests: 'e2e/**/*.test.ts' },
+  { project: 'e2e', tests: 'e2e/**/!(*.network).test.ts' },
+  { project: 'network', tests: 'e2e/**/*.network.test.ts' },
 ] as const
 
 const COMMANDS: readonly (readonly string[])[] = [

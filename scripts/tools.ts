@@ -22,14 +22,14 @@ export const TOOLS: readonly Tool[] = [
   {
     name: 'openssl',
     aptPackage: 'openssl',
-    tests: ['packages/agent/src/http/{tls,proxy}.fault.test.ts', 'e2e/{nginx,certificates}.test.ts'],
+    tests: ['packages/agent/src/http/{tls,proxy}.fault.test.ts', 'e2e/{nginx,certificates}.network.test.ts'],
   },
-  { name: 'nginx', aptPackage: 'nginx-light', tests: ['e2e/{nginx,certificates}.test.ts'] },
-  { name: 'haproxy', aptPackage: 'haproxy', tests: ['e2e/haproxy.test.ts'] },
-  { name: 'faketime', aptPackage: 'faketime', tests: ['e2e/suspend.test.ts'] },
-  { name: 'ip', aptPackage: 'iproute2', tests: ['e2e/netns.test.ts'] },
-  { name: 'nft', aptPackage: 'nftables', tests: ['e2e/netns.test.ts'] },
-  { name: 'dnsmasq', aptPackage: 'dnsmasq-base', tests: ['e2e/netns.test.ts'] },
+  { name: 'nginx', aptPackage: 'nginx-light', tests: ['e2e/{nginx,certificates}.network.test.ts'] },
+  { name: 'haproxy', aptPackage: 'haproxy', tests: ['e2e/haproxy.network.test.ts'] },
+  { name: 'faketime', aptPackage: 'faketime', tests: ['e2e/suspend.network.test.ts'] },
+  { name: 'ip', aptPackage: 'iproute2', tests: ['e2e/netns.network.test.ts'] },
+  { name: 'nft', aptPackage: 'nftables', tests: ['e2e/netns.network.test.ts'] },
+  { name: 'dnsmasq', aptPackage: 'dnsmasq-base', tests: ['e2e/netns.network.test.ts'] },
   { name: 'curl', aptPackage: 'curl', tests: ['e2e/curl.test.ts'] },
 ]
 

@@ -26,7 +26,9 @@ const GOING = 'oifname eth0'
 
 const forbidden = namespacesForbidden()
 if (forbidden !== undefined) {
-  console.log(`skipped: e2e/netns.test.ts, as this machine allows no network namespaces: ${forbidden}`)
+  console.log(
+    `skipped: e2e/netns.network.test.ts, as this machine allows no network namespaces: ${forbidden}`,
+  )
 }
 const noDelay = forbidden === undefined ? delayForbidden() : forbidden
 if (noDelay !== undefined) {
