@@ -2,13 +2,15 @@
 import { SSE_RETRY_MS_MAX } from '../limits.ts'
 import { textOf } from './bytes.ts'
 import { KnownLine } from './known-line.ts'
+import { LargeData } from './large-data.ts'
 import { SseLimitError } from './sse-error.ts'
 import type { SseLimits } from './sse-error.ts'
 import type { SseSink } from './sse-sink.ts'
 
 const NUL = '\0'
-/** After so many lines of data they are made one string: tens of thousands of parts would cost far more than their bytes. */
-const JOINED_LINES = 1_024
+/** Up to so many lines and bytes, data is joined as strings; beyond, as bytes: parts would cost far more than those. */
+const SMALL_DATA_LINES_MAX = 1_024
+const SMALL_DATA_BYTES_MAX = 16_384
 const NAME_DEFAULT = 'message'
 const SPACE = 0x20
 const ZERO = 0x30
@@ -46,11 +48,12 @@ export class SseBlock {
   private blockBytes = 0
   private name = NAME_DEFAULT
   private dataLines = 0
-  /** The data lines, joined by LF; whether one is behind the last too. */
+  /** The data lines, joined by LF, unless they are large; whether one is behind the last too. */
   private data = ''
   private dataEndsInLf = false
-  /** Bytes of `data`. */
-  dataBytes = 0
+  private isLarge = false
+  private readonly largeData = new LargeData()
+  private dataBytes = 0
   /** Of the stream: `id` outlives its block. */
   private id = ''
   private readonly knownName = new KnownLine()
@@ -63,6 +66,11 @@ export class SseBlock {
     this.blockBytesMax = limits.blockBytesMax
     this.blockLinesMax = limits.blockLinesMax
     this.smallBlockBytesMax = Math.min(this.lineBytesMax, this.eventBytesMax, this.blockBytesMax)
+  }
+
+  /** Bytes held of the incomplete event. */
+  get retainedBytes(): number {
+    return this.isLarge ? this.largeData.heldBytes : this.dataBytes
   }
 
   /** Drops the incomplete block and ends all calls to the sink. */
@@ -118,7 +126,7 @@ export class SseBlock {
     // What stands before a value is ASCII, so its bytes are its characters.
     if (first === LETTER_D) {
       start = fieldValueStart(DATA, bytes, at, end)
-      if (start !== -1) this.addData(text.substring(charAt + start - at, charEnd), end - start, false)
+      if (start !== -1) this.addData(text.substring(charAt + start - at, charEnd), false, bytes, start, end)
     } else if (first === LETTER_E) {
       start = fieldValueStart(EVENT, bytes, at, end)
       if (start === -1) return
@@ -135,30 +143,37 @@ export class SseBlock {
     }
   }
 
-  /** Reads a `data` line of `lineBytes` whose value has `valueBytes`, and maybe an LF behind it, which is not counted. */
-  readData(value: string, lineBytes: number, valueBytes: number, endsInLf: boolean): void {
-    if (lineBytes > this.lineBytesMax) throw new SseLimitError('sse_line_too_long', this.lineBytesMax)
-    this.count(lineBytes)
-    this.addData(value, valueBytes, endsInLf)
+  /** Reads the `data` line `bytes[at, end)`, whose value begins at `start`, and in `value` maybe has its LF. */
+  readData(
+    value: string,
+    endsInLf: boolean,
+    bytes: Uint8Array,
+    at: number,
+    start: number,
+    end: number,
+  ): void {
+    if (end - at > this.lineBytesMax) throw new SseLimitError('sse_line_too_long', this.lineBytesMax)
+    this.count(end - at)
+    this.addData(value, endsInLf, bytes, start, end)
   }
 
-  /** Reads a `data` line, its value without an LF, and the empty line behind it. */
-  readLastData(value: string, lineBytes: number, valueBytes: number): void {
+  /**
+   * Reads a `data` line of `lineBytes` that is its event's only one, its value without an LF, and the empty line behind
+   * it; or returns false and reads nothing, where a bound may be near.
+   */
+  readOnlyData(value: string, lineBytes: number): boolean {
     if (
-      this.dataLines === 0 &&
-      this.blockLines < this.blockLinesMax &&
-      this.blockBytes + lineBytes < this.smallBlockBytesMax
-    ) {
-      // Far from all bounds, as almost every event.
-      const name = this.name
-      this.name = NAME_DEFAULT
-      this.blockLines = 0
-      this.blockBytes = 0
-      this.sink.event(name, value, this.id)
-      return
-    }
-    this.readData(value, lineBytes, valueBytes, false)
-    this.endBlock()
+      this.dataLines > 0 ||
+      this.blockLines >= this.blockLinesMax ||
+      this.blockBytes + lineBytes >= this.smallBlockBytesMax
+    )
+      return false
+    const name = this.name
+    this.name = NAME_DEFAULT
+    this.blockLines = 0
+    this.blockBytes = 0
+    this.sink.event(name, value, this.id)
+    return true
   }
 
   /** Reads an empty line: dispatches the event, if there is one. */
@@ -183,19 +198,31 @@ export class SseBlock {
     }
   }
 
-  private addData(value: string, valueBytes: number, endsInLf: boolean): void {
-    this.dataBytes += this.dataLines === 0 ? valueBytes : valueBytes + 1
+  private addData(value: string, endsInLf: boolean, bytes: Uint8Array, start: number, end: number): void {
+    const isFirst = this.dataLines === 0
+    this.dataBytes += isFirst ? end - start : end - start + 1
     if (this.dataBytes > this.eventBytesMax) {
       throw new SseLimitError('sse_event_too_large', this.eventBytesMax)
     }
-    this.data =
-      this.dataLines === 0 ? value : this.dataEndsInLf ? this.data + value : `${this.data}\n${value}`
-    this.dataEndsInLf = endsInLf
     this.dataLines += 1
-    if (this.dataLines % JOINED_LINES === 0) this.data = joined(this.data)
+    if (this.isLarge) {
+      this.largeData.addLine(bytes, start, end)
+    } else if (isFirst) {
+      this.data = value
+      this.dataEndsInLf = endsInLf
+    } else if (this.dataLines > SMALL_DATA_LINES_MAX || this.dataBytes > SMALL_DATA_BYTES_MAX) {
+      this.largeData.begin(this.joinedData())
+      this.data = ''
+      this.isLarge = true
+      this.largeData.addLine(bytes, start, end)
+    } else {
+      this.data = this.dataEndsInLf ? this.data + value : `${this.data}\n${value}`
+      this.dataEndsInLf = endsInLf
+    }
   }
 
   private joinedData(): string {
+    if (this.isLarge) return this.largeData.text()
     const data = this.data
     if (this.dataEndsInLf) return data.substring(0, data.length - 1)
     return this.dataLines > 1 ? joined(data) : data
@@ -222,6 +249,10 @@ export class SseBlock {
     this.dataEndsInLf = false
     this.dataLines = 0
     this.dataBytes = 0
+    if (this.isLarge) {
+      this.isLarge = false
+      this.largeData.release()
+    }
   }
 }
 

@@ -92,7 +92,7 @@ export class ByteDecoder implements SseDecoder {
 
   /** Bytes kept between chunks: the memory of the incomplete line, and the data of the incomplete event. */
   get retainedBytes(): number {
-    return this.held.bytes.length + this.block.dataBytes
+    return this.held.bytes.length + this.block.retainedBytes
   }
 
   push(chunk: Uint8Array): boolean {

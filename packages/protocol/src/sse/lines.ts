@@ -118,10 +118,13 @@ export class SseLines {
       const start = bytes[at + 5] === SPACE ? at + 6 : at + 5
       const value = textOf(bytes, start, end)
       if (end + 1 < to && bytes[end] === LF && bytes[end + 1] === LF) {
-        this.block.readLastData(value, end - at, end - start)
+        if (!this.block.readOnlyData(value, end - at)) {
+          this.block.readData(value, false, bytes, at, start, end)
+          this.block.endBlock()
+        }
         return end + 2
       }
-      this.block.readData(value, end - at, end - start, false)
+      this.block.readData(value, false, bytes, at, start, end)
     } else {
       const line = textOf(bytes, at, end)
       this.block.readLine(bytes, at, end, line, 0, line.length)
@@ -183,7 +186,11 @@ export class SseLines {
         const start = view.getUint8(at + 5) === SPACE ? 6 : 5
         const valueAt = charAt + start
         if (charEnd + 1 < length && view.getUint8(end) === LF && view.getUint8(end + 1) === LF) {
-          block.readLastData(text.substring(valueAt, charEnd), end - at, end - at - start)
+          const value = text.substring(valueAt, charEnd)
+          if (!block.readOnlyData(value, end - at)) {
+            block.readData(value, false, bytes, at, at + start, end)
+            block.endBlock()
+          }
           charAt = charEnd + 2
           at = end + 2
           continue
@@ -191,7 +198,7 @@ export class SseLines {
         // Data lines are joined by LF: taken along, it makes one string less for each.
         const endsInLf = charEnd === charLf
         const value = text.substring(valueAt, endsInLf ? charEnd + 1 : charEnd)
-        block.readData(value, end - at, end - at - start, endsInLf)
+        block.readData(value, endsInLf, bytes, at, at + start, end)
       } else if (end === at) {
         block.endBlock()
       } else {
