@@ -59,6 +59,60 @@ describe('given a sender that is slow', () => {
   })
 })
 
+describe('given a body in many parts', () => {
+  const send = async (method: string, path: string, token: string, body: string): Promise<string> => {
+    await using client = await openRawClient(hub.url)
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+    client.write(`${head(method, path, { ...headers, 'transfer-encoding': 'chunked' })}\r\n${body}`)
+    const text = await client.until(/^HTTP\/1\.1 \d{3} [\s\S]*\}$/)
+    return text
+  }
+  const spaces = (count: number): string => '1\r\n \r\n'.repeat(count)
+  const refused = /^HTTP\/1\.1 413 [\s\S]*connection: close[\s\S]*"body_too_large"[\s\S]*larger chunks/i
+
+  test('when they are as many as allowed > it is read, and with one more it is refused on both APIs', async () => {
+    const exchange = '/api/internal/agent/authkey/exchange'
+    const last = '2\r\n{}\r\n0\r\n\r\n'
+    const allowed = `${spaces(limits.REQUEST_PARTS_MAX - 1)}${last}`
+    expect(await send('POST', exchange, 'none', allowed)).toMatch(/^HTTP\/1\.1 400 [\s\S]*"bad_request"/)
+    expect(await send('POST', '/api/v1/enrollment-keys', hub.token, allowed)).toMatch(/^HTTP\/1\.1 201 /)
+    const more = `${spaces(limits.REQUEST_PARTS_MAX)}${last}`
+    expect(await send('POST', exchange, 'none', more)).toMatch(refused)
+    expect(await send('POST', '/api/v1/enrollment-keys', hub.token, more)).toMatch(refused)
+    expect((await agent.sync()).status).toBe(200)
+  })
+
+  test('when they are mostly extensions > it is refused before it has brought its bytes', async () => {
+    const part = `1;${'x'.repeat(16_000)}\r\n \r\n`
+    // A first read of the socket, in which the headers came, is not counted.
+    const count = Math.ceil((limits.REQUEST_WIRE_BYTES_MAX + 65_536) / part.length) + 1
+    expect(count).toBeLessThan(limits.REQUEST_PARTS_MAX)
+    await using client = await openRawClient(hub.url)
+    const headers = { authorization: `Bearer ${agent.apiKey}`, 'transfer-encoding': 'chunked' }
+    client.write(`${head('POST', '/api/internal/agent/sync', headers)}\r\n${part.repeat(count)}`)
+    await client.closed
+    // Whoever still writes when it is cut may not get to see the reply.
+    if (client.text !== '') expect(client.text).toMatch(refused)
+  })
+
+  test('when no route reads it > it is answered, and its connection cut', async () => {
+    await using client = await openRawClient(hub.url)
+    client.write(`${head('GET', '/healthz', { 'transfer-encoding': 'chunked' })}\r\n${spaces(3)}`)
+    await client.closed
+    expect(client.text).toMatch(/^HTTP\/1\.1 200 [\s\S]*connection: close/i)
+  })
+
+  test('when it waits behind another request > the connection is cut', async () => {
+    await using client = await openRawClient(hub.url)
+    const auth = { authorization: `Bearer ${agent.apiKey}` }
+    await agent.sync()
+    const stream = `${head('GET', '/api/internal/agent/events', auth)}\r\n`
+    const sync = head('POST', '/api/internal/agent/sync', { ...auth, 'transfer-encoding': 'chunked' })
+    client.write(`${stream}${sync}\r\n${spaces(limits.REQUEST_PARTS_MAX + 1)}`)
+    await client.closed
+  })
+})
+
 describe('given a reader that does not take its reply', () => {
   test('when the time is up > its connection is cut', async () => {
     const guard = createRequestGuard(clock)

@@ -296,6 +296,10 @@ export const REQUEST_HEADER_BYTES_MAX = 16_384
 export const CONNECTIONS_CHECK_MS = 1_000
 /** Time to receive a request's body once its headers are here, ms, on a server of one's own too. */
 export const REQUEST_BODY_MS_MAX = 20_000
+/** Parts in which a request's body comes, each some hundred bytes of memory until it is read: a body at its limit in the smallest segments that a path makes of it (536 bytes) fits. */
+export const REQUEST_PARTS_MAX = 2_048
+/** Bytes of a request's body on the wire: a body at its limit fits, with 128 bytes of sizes and extensions a part. */
+export const REQUEST_WIRE_BYTES_MAX = 1_310_720
 /** Time for a reader to take a whole reply, ms: one that stands still holds the reply in memory. */
 export const REPLY_SEND_MS_MAX = 30_000
 /** Header fields of one request: proxies add a dozen; thousands of tiny ones cost more than their bytes. */

@@ -44,9 +44,11 @@ export function rawErrorReply(code: string | undefined): string {
           'headers_too_large',
           `The headers are larger than ${limits.REQUEST_HEADER_BYTES_MAX} bytes. Send fewer.`,
         ]
-      : code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? [408, 'Request Timeout', 'request_timeout', 'The request came too slowly. Send it again.']
-        : [400, 'Bad Request', 'bad_request', 'This is not an HTTP request that can be read. Correct it.']
+      : code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW'
+        ? [413, 'Content Too Large', 'body_too_large', 'The extensions of a chunk are too large. Send none.']
+        : code === 'ERR_HTTP_REQUEST_TIMEOUT'
+          ? [408, 'Request Timeout', 'request_timeout', 'The request came too slowly. Send it again.']
+          : [400, 'Bad Request', 'bad_request', 'This is not an HTTP request that can be read. Correct it.']
   const body = JSON.stringify({ error, message })
   return `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
 }

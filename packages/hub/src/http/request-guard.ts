@@ -31,7 +31,11 @@ export function createRequestGuard(clock: Clock): RequestGuard {
       replyError(response, refusal)
       return
     }
-    boundBody(clock, request, response)
+    if (hasUnreadBody(request)) {
+      boundBodyTime(clock, request, response)
+      // Node would take in the body to its end to keep the connection.
+      if (request.method !== 'POST') response.setHeader('Connection', 'close')
+    }
     boundReply(clock, response)
     answer()
   }
@@ -40,6 +44,7 @@ export function createRequestGuard(clock: Clock): RequestGuard {
     const { socket } = request
     const line = lines.get(socket) ?? { isBusy: false, waiting: [] }
     lines.set(socket, line)
+    if (hasUnreadBody(request)) boundBodyParts(request, response)
     if (!line.isBusy) run(line, request, response, answer)
     else if (line.waiting.length < limits.PIPELINED_REQUESTS_MAX) {
       line.waiting.push(() => run(line, request, response, answer))
@@ -60,10 +65,47 @@ function refusalOf(request: IncomingMessage): HubError | undefined {
   return undefined
 }
 
-/** A body that drips in is answered 408; what is read of it is bounded where it is read. */
-function boundBody(clock: Clock, request: IncomingMessage, response: ServerResponse): void {
-  const { 'content-length': length, 'transfer-encoding': encoding } = request.headers
-  if (request.complete || (encoding === undefined && (length === undefined || length === '0'))) return
+/** Whether a body was announced that is not here yet to its end. */
+export function hasUnreadBody({ complete, headers }: IncomingMessage): boolean {
+  const { 'content-length': length, 'transfer-encoding': encoding } = headers
+  return !complete && (encoding !== undefined || (length !== undefined && length !== '0'))
+}
+
+/**
+ * Refuses a body in too many parts, or with too much around them, as the parser hands it over: Node holds each chunk
+ * as a buffer of its own, read or not, and one of a single byte takes hundreds.
+ */
+function boundBodyParts(request: IncomingMessage, response: ServerResponse): void {
+  const { socket } = request
+  const bytesBefore = socket.bytesRead
+  const push = request.push.bind(request)
+  let parts = 0
+  let isRefused = false
+  request.push = (part: Buffer | null) => {
+    if (isRefused) return false
+    if (part === null) return push(part)
+    const wireBytes = socket.bytesRead - bytesBefore
+    if (++parts <= limits.REQUEST_PARTS_MAX && wireBytes <= limits.REQUEST_WIRE_BYTES_MAX) {
+      // Nothing reads the body of a GET: it would be held for as long as a stream or a poll.
+      return request.method === 'GET' ? true : push(part)
+    }
+    isRefused = true
+    if (response.socket !== null) replyError(response, tooManyParts())
+    // It waits for its turn: there is nothing yet that it could be told on.
+    else socket.destroy()
+    return false
+  }
+}
+
+function tooManyParts(): HubError {
+  return new HubError(
+    'body_too_large',
+    `The body comes in more than ${limits.REQUEST_PARTS_MAX} parts, or takes more than ${limits.REQUEST_WIRE_BYTES_MAX} bytes with their sizes. Send it in larger chunks, or with Content-Length.`,
+  )
+}
+
+/** A body that drips in is answered 408. */
+function boundBodyTime(clock: Clock, request: IncomingMessage, response: ServerResponse): void {
   const timer = clock.setTimer(limits.REQUEST_BODY_MS_MAX, () => {
     if (request.complete) return
     replyError(

@@ -5,6 +5,7 @@ import { fastify, type FastifyInstance, type FastifyRequest } from 'fastify'
 import type { AgentDocument } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
 import { assertNotCompressed } from '../http/json-request.ts'
+import { hasUnreadBody } from '../http/request-guard.ts'
 import { addAgentsRoutes } from './agents-route.ts'
 import { addAuditRoute } from './audit-route.ts'
 import { addControlsBatchRoute } from './controls-batch-route.ts'
@@ -43,7 +44,11 @@ export async function createOperatorApp(options: OperatorAppOptions): Promise<Fa
       )
     },
   )
-  app.addHook('onSend', async (_request, reply) => void reply.header('Cache-Control', 'no-store'))
+  app.addHook('onSend', async (request, reply) => {
+    reply.header('Cache-Control', 'no-store')
+    // What is left of a refused body is not worth reading.
+    if (hasUnreadBody(request.raw)) reply.header('Connection', 'close')
+  })
   setErrorReplies(app, options)
   const add405s = collectMethods(app)
   async function findAgent(agentId: string): Promise<AgentDocument> {
