@@ -60,13 +60,7 @@ export type {
 export { parsePathReport, pathAdvice } from './path.ts'
 export type { PathAdvice, PathReport, PathVerdict } from './path.ts'
 export { escapeControlCharacters } from './printable.ts'
-export {
-  isTerminalStatus,
-  laterRevision,
-  parseSyncReply,
-  parseSyncRequest,
-  syncRequestToJson,
-} from './reports.ts'
+export { laterRevision, parseSyncReply, parseSyncRequest, syncRequestToJson } from './reports.ts'
 export type {
   Boot,
   DecisionReport,
@@ -75,9 +69,6 @@ export type {
   OutcomeReport,
   SyncReply,
   SyncRequest,
-  TaskLogTail,
-  TaskReport,
-  TaskStatus,
 } from './reports.ts'
 export { createSseDecoder } from './sse/decode.ts'
 export type { SseDecoder } from './sse/decode.ts'
@@ -98,3 +89,5 @@ export {
   parseHeartbeat,
 } from './stream-events.ts'
 export type { DownlinkEvent, Heartbeat } from './stream-events.ts'
+export { isTerminalStatus } from './task-report.ts'
+export type { TaskLogTail, TaskReport, TaskStatus } from './task-report.ts'

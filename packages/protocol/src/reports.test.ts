@@ -4,13 +4,13 @@ import { describe, expect, test } from 'vitest'
 import { parseJson, type Json } from './json.ts'
 import * as limits from './limits.ts'
 import {
-  isTerminalStatus,
   laterRevision,
   parseSyncReply,
   parseSyncRequest,
   syncRequestToJson,
   type SyncRequest,
 } from './reports.ts'
+import { isTerminalStatus } from './task-report.ts'
 
 const EMPTY = { agentId: 'a', tasks: [], freeSlots: 0, outcomes: [], received: [], decisions: [] }
 const EMPTY_REPLY = { controls: [], newTasks: [], watching: false, acked: [] }

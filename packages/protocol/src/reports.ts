@@ -17,41 +17,9 @@ import {
   type JsonObject,
 } from './json.ts'
 import * as limits from './limits.ts'
+import { optionalTexts } from './optional-texts.ts'
 import { parsePathReport, type PathReport } from './path.ts'
-
-/** What a task says of itself. Ours report these words; an original may report any other, and an empty one. */
-export type TaskStatus = 'queued' | 'running' | 'paused' | 'cancelled' | 'completed' | 'failed'
-
-const TERMINAL = new Set(['cancelled', 'completed', 'failed', 'error'])
-/** Whether `status` says that a task is over. */
-export function isTerminalStatus(status: string): boolean {
-  return TERMINAL.has(status)
-}
-
-/** The last lines of a task's output; `nextLine` counts every line it ever wrote. */
-export interface TaskLogTail {
-  readonly nextLine: number
-  readonly lines: readonly string[]
-}
-
-/** One task as its agent reports it. */
-export interface TaskReport {
-  readonly taskId: string
-  readonly status: string
-  /** 0 to 1. */
-  readonly progress: number
-  /** Milliseconds since the Unix epoch, by the agent's clock. */
-  readonly updatedAt: number
-  readonly errorMessage?: string
-  /** Why it failed, for programs: `timed_out`, `interrupted`, `bad_input`, or what the application says. */
-  readonly errorCode?: string
-  /** It was told to end, by a cancel or its time limit, and still runs after a grace. */
-  readonly unresponsive?: true
-  readonly kind?: string
-  readonly message?: string
-  readonly result?: Json
-  readonly log?: TaskLogTail
-}
+import { parseTaskReport, type TaskReport } from './task-report.ts'
 
 /** What an agent decided about one control. `stale` decides nothing: it says what the agent had seen in that lane (R-25). */
 export type OutcomeReport = Revision & {
@@ -207,44 +175,6 @@ export function laterRevision(a: Revision, b: Revision): Revision {
   return compareRevisions(a, b) >= 0 ? a : b
 }
 
-function parseTaskReport(value: Json): TaskReport | undefined {
-  if (!isJsonObject(value)) return undefined
-  const taskId = stringField(value, 'taskId', limits.ID_CHARS_MAX)
-  if (taskId === undefined) return undefined
-  const progress = field(value, 'progress')
-  const updatedAt = field(value, 'updatedAt')
-  const result = field(value, 'result')
-  const log = parseLog(field(value, 'log'))
-  return {
-    taskId,
-    status: stringField(value, 'status', 32) ?? '',
-    progress:
-      typeof progress === 'number' && Number.isFinite(progress) ? Math.min(1, Math.max(0, progress)) : 0,
-    updatedAt: typeof updatedAt === 'number' && Number.isFinite(updatedAt) ? updatedAt : 0,
-    ...optionalTexts(value, ['kind', 'errorCode']),
-    ...(field(value, 'unresponsive') === true ? { unresponsive: true as const } : {}),
-    ...optionalSentences(value, ['errorMessage', 'message']),
-    ...(result === undefined || JSON.stringify(result).length > limits.TASK_RESULT_BYTES_MAX
-      ? {}
-      : { result }),
-    ...(log === undefined ? {} : { log }),
-  }
-}
-
-function parseLog(value: Json | undefined): TaskLogTail | undefined {
-  if (!isJsonObject(value ?? null)) return undefined
-  const object = value as JsonObject
-  const nextLine = integerField(object, 'nextLine', 0, Number.MAX_SAFE_INTEGER)
-  if (nextLine === undefined) return undefined
-  const all = field(object, 'lines')
-  const lines = (Array.isArray(all) ? (all as readonly Json[]) : [])
-    // The newest are the ones that somebody looks for.
-    .slice(-limits.TASK_LOG_LINES_MAX)
-    .filter((line) => typeof line === 'string')
-    .map((line) => line.slice(0, limits.TASK_LOG_LINE_BYTES_MAX))
-  return { nextLine, lines }
-}
-
 function parseOutcome(value: Json): OutcomeReport | undefined {
   if (!isJsonObject(value)) return undefined
   const controlId = field(value, 'controlId')
@@ -320,29 +250,4 @@ function parseLabels(value: Json | undefined): Record<string, string> | undefine
 
 function isControlId(value: Json | undefined): value is string {
   return typeof value === 'string' && value.length > 0 && value.length <= 2 * limits.ID_CHARS_MAX
-}
-
-function optionalTexts<K extends string>(object: JsonObject, names: readonly K[]): { [name in K]?: string } {
-  return optional(object, names, (value) => (value.length <= limits.ID_CHARS_MAX ? value : undefined))
-}
-
-function optionalSentences<K extends string>(
-  object: JsonObject,
-  names: readonly K[],
-): { [name in K]?: string } {
-  return optional(object, names, (value) => value.slice(0, limits.MESSAGE_CHARS_MAX))
-}
-
-function optional<K extends string>(
-  object: JsonObject,
-  names: readonly K[],
-  read: (value: string) => string | undefined,
-): { [name in K]?: string } {
-  const result: { [name in K]?: string } = {}
-  for (const name of names) {
-    const value = field(object, name)
-    const text = typeof value === 'string' && value.length > 0 ? read(value) : undefined
-    if (text !== undefined) result[name] = text
-  }
-  return result
 }
