@@ -98,6 +98,35 @@ test('given readers that come back at any place while others listen > each misse
   await expect.poll(() => live.ids).toEqual(range(total + 1, total + 20))
 })
 
+test('given a reader that comes when all others have gone > it begins where history then ends', async () => {
+  const inner = createMemoryStore()
+  const reading = Promise.withResolvers<void>()
+  const held = Promise.withResolvers<void>()
+  const store: Store = Object.assign(Object.create(inner) as Store, {
+    update: inner.update.bind(inner),
+    watchHistory: inner.watchHistory.bind(inner),
+    lastHistorySequence: () => inner.lastHistorySequence(),
+    async readHistory(...request: Parameters<Store['readHistory']>) {
+      reading.resolve()
+      await held.promise
+      return inner.readHistory(...request)
+    },
+  })
+  const { feed, commit } = setUp(store)
+  const first = new TextSink()
+  const subscribed = feed.subscribe(first, {})
+  await expect.poll(() => first.text).toContain('event: begin')
+  await commit('a')
+  await reading.promise
+  // Its last reader goes while the feed reads what is new.
+  subscribed[Symbol.dispose]()
+  held.resolve()
+  await new Promise(setImmediate)
+  const next = new TextSink()
+  feed.subscribe(next, {})
+  await expect.poll(() => next.text).toContain('event: begin\nid: 1\n')
+})
+
 test('given a reader of one agent > it gets that agent only', async () => {
   const { feed, commit } = setUp()
   const sink = new TextSink()

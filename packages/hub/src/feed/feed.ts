@@ -118,7 +118,7 @@ class HistoryFeed implements Feed {
 
   #onChange(): void {
     if (this.#subscribers.size === 0) {
-      // Nobody is told: whoever comes next begins where history then ends.
+      // Read by a tail that found nobody left to tell.
       this.#cursor = undefined
       return
     }
@@ -205,6 +205,8 @@ class HistoryFeed implements Feed {
     subscriber.isOver = true
     this.#subscribers.delete(subscriber)
     if (this.#subscribers.size > 0) return
+    // Whoever comes next begins where history then ends.
+    this.#cursor = undefined
     this.#heartbeat?.cancel()
     this.#heartbeat = undefined
   }
