@@ -8,9 +8,9 @@ const FLOOD_BYTES = 200_000_000
 /** Flood by which V8's young generation has grown to what it keeps, bytes. */
 const WARM_UP_BYTES = 600_000_000
 /** What that generation and the buffers of its garbage may take in all, KiB; parts that were held would take gigabytes. */
-const WARM_UP_KIB_MAX = 524_288
+const WARM_UP_KIB_MAX = 409_600
 /** Growth of the hub's memory beyond its highest so far, by one attack more, KiB: V8 doubles that generation when it sees fit. */
-const GROWTH_KIB_MAX = 131_072
+const GROWTH_KIB_MAX = 65_536
 const PIECE_BYTES = 65_536
 
 /** How a connection may end: without a reply, refused, or cut behind a reply that did not need the body. */
