@@ -31,7 +31,8 @@ export function createHandler(options: HandlerOptions): Handler {
   return (request, response, next) => {
     const url = request.url ?? '/'
     const isOurs = basePath === '' || url === basePath || url.startsWith(`${basePath}/`)
-    const ownUrl = isOurs ? url.slice(basePath.length) || '/' : url
+    // Nothing of the hub is outside its base path, nor at its root.
+    const ownUrl = isOurs ? url.slice(basePath.length) || '/' : '/'
     const path = ownUrl.split('?', 1)[0] ?? '/'
     const isAgents = isOurs && path.startsWith(AGENT_API_PREFIX)
     if (!isAgents && next !== undefined && !(isOurs && OPERATOR_PATHS.test(path))) {

@@ -26,6 +26,7 @@ import { checkedSettings, type DrainHubOptions, type HubOptions, type HubSetting
 import { createFeed, type Feed } from './feed/feed.ts'
 import { createHandler, createHttpServer, type Handler } from './http-server.ts'
 import { createAgentApi } from './http/agent-api.ts'
+import { createInProcessFetch, type Fetch } from './http/in-process-fetch.ts'
 import { createInFlight, type InFlight } from './http/in-flight.ts'
 import { createRateLimits } from './http/rate-limits.ts'
 import { createRequestGuard } from './http/request-guard.ts'
@@ -37,6 +38,13 @@ import { startRetentionLoop } from './store/retention-loop.ts'
 export interface Hub extends AsyncDisposable {
   /** For a server of your own: `node:http`, Express, Fastify. Paths that are not the hub's go to `next`, if there is one. */
   handler: Handler
+  /**
+   * For frameworks whose handlers are given web requests, such as Next and Hono: everything but the agents' stream, which is
+   * answered with 501 `not_supported_here`. Replies stream as they are read. It knows no addresses, so all callers without a
+   * right credential are limited as one. It works without `this`.
+   * @throws the request's abort reason, and Error if the hub stops before it has answered.
+   */
+  fetch: Fetch
   /**
    * Starts a server. @param options - port 0 takes a free one; the host is loopback by default.
    * @returns its URL. @throws DownlinkError `already_listening` the second time, and what the system says about the port.
@@ -133,6 +141,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     inFlight,
     operatorApp,
     handler,
+    fetch: createInProcessFetch(createHttpServer(handler), settings.basePath),
     windowMs,
     parts: [expiry, retention, wheel, events, polls, waits],
   })
@@ -153,11 +162,13 @@ interface RunningParts extends HubSettings {
   readonly feed: Feed
   readonly operatorApp: FastifyInstance
   readonly handler: Handler
+  readonly fetch: Fetch
   readonly parts: readonly Disposable[]
 }
 
 class RunningHub implements Hub {
   readonly handler: Handler
+  readonly fetch: Fetch
   readonly #parts: RunningParts
   #server: Server | undefined
   #drained: Promise<void> | undefined
@@ -165,6 +176,7 @@ class RunningHub implements Hub {
   constructor(parts: RunningParts) {
     this.#parts = parts
     this.handler = parts.handler
+    this.fetch = parts.fetch
   }
 
   async listen({ port, host = '127.0.0.1' }: { port: number; host?: string }): Promise<URL> {

@@ -64,6 +64,15 @@ describe('given the mode auto', () => {
     expect([run.types(), run.delayMs()]).toEqual([['report', 'setTimer', 'ask'], limits.PROBE_MS_MIN])
   })
 
+  test('when the server says that it has no streams > wake is asked at once, and the stream probed now and then', () => {
+    for (const code of ['not_supported_here', 'http_501']) {
+      const run = connectionOf('auto').step({ type: 'started' })
+      run.step({ type: 'failed', failure: { code, message: '', retry: 'never' } })
+      expect([run.types(), run.status()?.poll]).toEqual([['report', 'setTimer', 'ask'], 'starting'])
+      expect(run.delayMs()).toBeGreaterThanOrEqual(limits.PROBE_MS_MIN)
+    }
+  })
+
   test('when a stream that had brought frames falls silent > it is also dialled again at once', () => {
     const run = connectionOf('auto').step({ type: 'started' }).step({ type: 'opened' }).ping(10)
     run.lose('stream_silent', 37_500)

@@ -35,6 +35,8 @@ const UNREACHED_CODES: ReadonlySet<string> = new Set([
   'proxy_failed',
   'tls_failed',
 ])
+/** How a server says that it holds no streams at all. */
+const NO_STREAM_CODES: ReadonlySet<string> = new Set(['not_supported_here', 'http_501'])
 /** How a hub that starts again looks from outside, directly and through a proxy. */
 const RESTARTING_CODES: ReadonlySet<string> = new Set([
   'connect_timeout',
@@ -136,12 +138,13 @@ function fail(
     reachedCount: state.reachedCount + (UNREACHED_CODES.has(failure.code) ? 0 : 1),
     notBeforeMs: nowMs + (failure.retry === 'never' ? backoffMs : floorMs),
   }
-  // A silent path has cost its deadline already; nobody should wait for two more of them.
+  // A silent path has cost its deadline already, and who says that there are no streams need not be asked twice.
   const isSilent = failure.code === 'stream_silent'
+  const isWithout = NO_STREAM_CODES.has(failure.code)
   const fallsBack =
     state.mode === 'auto' &&
     state.poll.name === 'off' &&
-    (isSilent || hadRelapse || failed.reachedCount >= limits.STREAM_FAILURES_MAX)
+    (isSilent || isWithout || hadRelapse || failed.reachedCount >= limits.STREAM_FAILURES_MAX)
   if (!fallsBack && state.poll.name === 'off') {
     return stream?.isLost === true && state.windowMs > 0
       ? spread(failed, failure, context)

@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import { isJsonObject, limits, parseJson, type JsonObject } from '@downlink/protocol'
 import { HubError } from '../hub-error.ts'
+import { takenBody } from './taken-body.ts'
 
 /**
  * The body as a JSON object.
@@ -30,6 +31,11 @@ export function assertNotCompressed(request: IncomingMessage): void {
 async function readText(request: IncomingMessage, bytesMax: number): Promise<string> {
   const tooLarge = (): HubError =>
     new HubError('body_too_large', `The body is larger than ${bytesMax} bytes. Send less at a time.`)
+  const taken = takenBody(request)
+  if (taken !== undefined) {
+    if (taken.length > bytesMax) throw tooLarge()
+    return taken.toString('utf8')
+  }
   if (Number(request.headers['content-length'] ?? 0) > bytesMax) throw tooLarge()
   const chunks: Buffer[] = []
   let bytes = 0

@@ -77,14 +77,16 @@ export function hasUnreadBody({ complete, headers }: IncomingMessage): boolean {
  */
 function boundBodyParts(request: IncomingMessage, response: ServerResponse): void {
   const { socket } = request
-  const bytesBefore = socket.bytesRead
+  // A connection inside this process has no wire, and its caller has read all sizes already.
+  const bytesOnWire = (): number => ('bytesRead' in socket ? socket.bytesRead : 0)
+  const bytesBefore = bytesOnWire()
   const push = request.push.bind(request)
   let parts = 0
   let isRefused = false
   request.push = (part: Buffer | null) => {
     if (isRefused) return false
     if (part === null) return push(part)
-    const wireBytes = socket.bytesRead - bytesBefore
+    const wireBytes = bytesOnWire() - bytesBefore
     if (++parts <= limits.REQUEST_PARTS_MAX && wireBytes <= limits.REQUEST_WIRE_BYTES_MAX) {
       // Nothing reads the body of a GET: it would be held for as long as a stream or a poll.
       return request.method === 'GET' ? true : push(part)

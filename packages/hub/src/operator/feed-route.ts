@@ -51,7 +51,8 @@ function serve(
   response.on('error', () => {})
   response.writeHead(200, {
     'Content-Type': 'text/event-stream',
-    'Cache-Control': 'no-store',
+    // Whatever compresses it on the way would hold it back.
+    'Cache-Control': 'no-store, no-transform',
     'X-Accel-Buffering': 'no',
   })
   response.write(`retry: ${limits.FEED_RETRY_MS}\n\n`)

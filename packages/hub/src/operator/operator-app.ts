@@ -1,11 +1,13 @@
 /** The operator API on Fastify: one application from its routes, authentication and error replies. */
 import { isUtf8 } from 'node:buffer'
+import { Readable } from 'node:stream'
 import { limits, parseJson } from '@downlink/protocol'
 import { fastify, type FastifyInstance, type FastifyRequest } from 'fastify'
 import type { AgentDocument } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
 import { assertNotCompressed } from '../http/json-request.ts'
 import { hasUnreadBody } from '../http/request-guard.ts'
+import { takenBody } from '../http/taken-body.ts'
 import { addAgentsRoutes } from './agents-route.ts'
 import { addAuditRoute } from './audit-route.ts'
 import { addControlsBatchRoute } from './controls-batch-route.ts'
@@ -44,6 +46,12 @@ export async function createOperatorApp(options: OperatorAppOptions): Promise<Fa
       )
     },
   )
+  app.addHook('preParsing', (request, _reply, payload, done) => {
+    const taken = takenBody(request.raw)
+    if (taken === undefined) done(null, payload)
+    // As long as it was announced, whatever it has become since.
+    else done(null, Object.assign(Readable.from([taken]), { receivedEncodedLength: announcedBytes(request) }))
+  })
   app.addHook('onSend', async (request, reply) => {
     reply.header('Cache-Control', 'no-store')
     // What is left of a refused body is not worth reading.
@@ -90,4 +98,8 @@ export async function createOperatorApp(options: OperatorAppOptions): Promise<Fa
   add405s()
   await app.ready()
   return app
+}
+
+function announcedBytes(request: FastifyRequest): number {
+  return Number(request.headers['content-length'] ?? 0)
 }
