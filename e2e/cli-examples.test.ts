@@ -23,6 +23,7 @@ const COMMANDS = [
   'enroll',
   'agent',
   'rotate',
+  'token',
   'audit',
   'revoke',
   'cancel',
@@ -63,7 +64,7 @@ afterAll(async () => {
 
 test('given the help of the program > every command is in this test', async () => {
   const { text } = await runDownlink(cwd, ['--help'])
-  const listed = [...text.matchAll(/^ {2}([a-z]+) \[options\]/gm)].map((match) => match[1] ?? '')
+  const listed = [...text.matchAll(/^ {2}([a-z]+)(?: \[options\]| {2,}\S)/gm)].map((match) => match[1] ?? '')
   expect(listed.toSorted(), 'add new commands to COMMANDS').toEqual(['up', ...COMMANDS].toSorted())
   exampleOf(text)
 })

@@ -181,6 +181,32 @@ test('given input on standard input > it is sent as the task\u2019s input', asyn
   expect(requests).toEqual(['POST /api/v1/agents/a1/tasks {"kind":"archive","input":{"folder":"/x"}}'])
 })
 
+test('given tokens > they are made with their scopes, listed without their texts, and revoked by id', async () => {
+  const record = {
+    id: 'id1',
+    name: 'ci',
+    scopes: ['read', 'run'],
+    state: 'usable',
+    createdAt: '2026-01-01T00:00:00.000Z',
+    createdBy: 'ann',
+  }
+  reply = (request) =>
+    request.startsWith('POST')
+      ? { status: 201, body: { ...record, token: 'dlo.id1id1id1.secretsecret' } }
+      : { status: 200, body: { items: [record] } }
+  const scopes = ['--scope', 'read', '--scope', 'run']
+  const made = await downlink(['token', 'create', '--name', 'ci', ...scopes, '--expires', '1d'])
+  expect(made.out, 'a shell must be able to put it into a file').toBe('dlo.id1id1id1.secretsecret\n')
+  const listed = await downlink(['token', 'list'])
+  expect(listed.out).toMatch(/id1 +ci +read,run +usable +\d+ d ago +ann +never +never/)
+  expect((await downlink(['token', 'revoke', 'id1'])).code).toBe(0)
+  expect(requests).toEqual([
+    'POST /api/v1/operator-tokens {"name":"ci","scopes":["read","run"],"ttlMs":86400000}',
+    'GET /api/v1/operator-tokens',
+    'DELETE /api/v1/operator-tokens/id1',
+  ])
+})
+
 test('given a log that lost lines while it was followed > the gap is told, and a failed task ends with 1', async () => {
   const logs = [
     { firstLine: 0, nextLine: 2, lines: ['one', 'two'] },
@@ -205,6 +231,10 @@ test.each([
   [['hub', '--heartbeat', '1m']],
   [['agent', '--hub', 'http://127.0.0.1:9', '--ca', 'no-such-file']],
   [['enroll', '--uses', '0']],
+  [['token']],
+  [['token', 'create', '--name', 'x']],
+  [['token', 'create', '--name', 'x', '--scope', 'root']],
+  [['token', 'create', '--name', 'x', '--scope', 'read', '--expires', '0s']],
   [['run', 'a1', 'x', '--input', '{']],
   [['agents', '--hub', 'https://hub.example.com']],
 ])('given the wrong command line %j > the exit code is 2 and nothing is sent', async (args) => {

@@ -10,6 +10,7 @@ import { addLogsCommand } from './commands/logs.ts'
 import { addRunCommand } from './commands/run.ts'
 import { addStandingCommands } from './commands/standing.ts'
 import { addTasksCommand } from './commands/tasks.ts'
+import { addTokenCommand } from './commands/token.ts'
 import { addUpCommand } from './commands/up.ts'
 import type { CommandContext } from './command-context.ts'
 import { CommandError, EXIT, EXIT_CODES_HELP, exitCodeOf, type ExitCode } from './exit-codes.ts'
@@ -45,6 +46,7 @@ export function createProgram(
   addAuditCommand(program, run)
   addEnrollCommand(program, run)
   addStandingCommands(program, run)
+  addTokenCommand(program, run)
   return program
 }
 

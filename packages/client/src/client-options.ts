@@ -1,5 +1,5 @@
 /** What the calls of the operators' client can be told. */
-import type { Clock, Random } from '@downlink/protocol'
+import type { Clock, OperatorTokenRequest, Random } from '@downlink/protocol'
 import type { ControlUntil } from './control-wait.ts'
 
 /** Options of `createOperatorClient`. */
@@ -75,5 +75,10 @@ export interface EnrollmentKeyOptions {
   readonly labels?: Readonly<Record<string, string>>
   /** The only agent that it may enroll; that agent may exist already. */
   readonly agentId?: string
+  readonly signal?: AbortSignal
+}
+
+/** What an operator's token allows, and for how long. */
+export interface OperatorTokenOptions extends OperatorTokenRequest {
   readonly signal?: AbortSignal
 }

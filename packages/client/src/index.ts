@@ -9,6 +9,8 @@ export type {
   ControlState,
   FeedEvent,
   Json,
+  OperatorScope,
+  OperatorTokenRecord,
   Page,
   Stamp,
   TaskRecord,
@@ -22,6 +24,7 @@ export type {
   EnrollmentKeyOptions,
   FeedOptions,
   OperatorClientOptions,
+  OperatorTokenOptions,
   WaitOptions,
 } from './client-options.ts'
 export type { Broadcast } from './batches.ts'
@@ -30,4 +33,4 @@ export type { ControlReached, ControlUntil } from './control-wait.ts'
 export { errorDetails } from './reply-error.ts'
 export { createOperatorClient } from './operator-client.ts'
 export type { OperatorClient, TaskHandle } from './operator-client.ts'
-export type { EnrollmentKey, TaskLog } from './replies.ts'
+export type { CreatedOperatorToken, EnrollmentKey, TaskLog } from './replies.ts'

@@ -11,6 +11,7 @@ import {
   type ControlRecord,
   type FeedEvent,
   type Json,
+  type OperatorTokenRecord,
   type StateVerb,
   type TaskRecord,
 } from '@downlink/protocol'
@@ -24,6 +25,7 @@ import type {
   EnrollmentKeyOptions,
   FeedOptions,
   OperatorClientOptions,
+  OperatorTokenOptions,
   WaitOptions,
 } from './client-options.ts'
 import { readFeed } from './feed.ts'
@@ -32,9 +34,12 @@ import {
   readAgent,
   readAuditEntry,
   readControl,
+  readCreatedToken,
   readEnrollmentKey,
   readLog,
+  readOperatorToken,
   readTask,
+  type CreatedOperatorToken,
   type EnrollmentKey,
   type TaskLog,
 } from './replies.ts'
@@ -92,6 +97,12 @@ export interface OperatorClient {
   /** Who did what, and what became of it, oldest first, as long as the hub keeps it. Pages by itself. */
   audit(filter?: AuditFilter): AsyncIterable<AuditEntry>
   createEnrollmentKey(options?: EnrollmentKeyOptions): Promise<EnrollmentKey>
+  /** Makes a token for an operator; its text is in the result, and nowhere else. */
+  createOperatorToken(options: OperatorTokenOptions): Promise<CreatedOperatorToken>
+  /** All tokens that were ever made, without their texts. Pages by itself. */
+  operatorTokens(options?: { readonly signal?: AbortSignal }): AsyncIterable<OperatorTokenRecord>
+  /** Refuses the token from now on, and ends what streams to its operator. */
+  revokeOperatorToken(id: string, options?: { readonly signal?: AbortSignal }): Promise<void>
   /** Has the agent replace its key; `keyRotation` of its record is gone once the new one is in use (R-64). */
   rotateKey(agentId: string, options?: { readonly signal?: AbortSignal }): Promise<AgentRecord>
   /** Ends the agent for good: no key of its holds any more, and what is open fails (R-62). */
@@ -205,6 +216,27 @@ class HubOperatorClient implements OperatorClient {
       { method: 'POST', path: '/enrollment-keys', body, idempotencyKey: freshKey(), signal },
       readEnrollmentKey,
     )
+  }
+
+  createOperatorToken({ signal, ...token }: OperatorTokenOptions): Promise<CreatedOperatorToken> {
+    const { name, scopes, ttlMs } = token
+    const body = { name, scopes, ...defined('ttlMs', ttlMs) }
+    return this.#ask(
+      { method: 'POST', path: '/operator-tokens', body, idempotencyKey: freshKey(), signal },
+      readCreatedToken,
+    )
+  }
+
+  operatorTokens(options: { signal?: AbortSignal } = {}): AsyncIterable<OperatorTokenRecord> {
+    return this.#list('/operator-tokens', {}, readOperatorToken, options.signal)
+  }
+
+  async revokeOperatorToken(id: string, options: { signal?: AbortSignal } = {}): Promise<void> {
+    await sendRequest(this.#connection, {
+      method: 'DELETE',
+      path: `/operator-tokens/${encodeURIComponent(id)}`,
+      signal: options.signal,
+    })
   }
 
   rotateKey(agentId: string, options: { signal?: AbortSignal } = {}): Promise<AgentRecord> {

@@ -12,6 +12,7 @@ import {
   type ControlRecord,
   type Json,
   type JsonObject,
+  type OperatorTokenRecord,
   type Page,
   type TaskRecord,
 } from '@downlink/protocol'
@@ -31,6 +32,12 @@ export interface EnrollmentKey {
   readonly usesMax?: number
   /** ISO 8601, by the hub's wall clock. */
   readonly expiresAt?: string
+}
+
+/** An operator's token as it is shown once, when it is made. */
+export interface CreatedOperatorToken extends OperatorTokenRecord {
+  /** The text that is sent as `Authorization: Bearer …`. */
+  readonly token: string
 }
 
 /** Longest cursor, key or id that is taken from a reply, in characters. */
@@ -100,6 +107,20 @@ export function readLog(json: Json): TaskLog | undefined {
 /** An enrollment key, or undefined if `json` is none. */
 export function readEnrollmentKey(json: Json): EnrollmentKey | undefined {
   return isJsonObject(json) && hasTexts(json, ['id', 'key']) ? (json as unknown as EnrollmentKey) : undefined
+}
+
+/** An operator's token, or undefined if `json` is none. */
+export function readOperatorToken(json: Json): OperatorTokenRecord | undefined {
+  return isJsonObject(json) && hasTexts(json, ['id', 'name', 'state', 'createdAt', 'createdBy'])
+    ? (json as unknown as OperatorTokenRecord)
+    : undefined
+}
+
+/** An operator's token with its text, or undefined if `json` is none. */
+export function readCreatedToken(json: Json): CreatedOperatorToken | undefined {
+  return isJsonObject(json) && readOperatorToken(json) !== undefined && hasTexts(json, ['token'])
+    ? (json as unknown as CreatedOperatorToken)
+    : undefined
 }
 
 /** One page whose items `read` reads, or undefined if `json` is none or an item is not as it should be. */

@@ -84,10 +84,15 @@ test('given a wrong question or no scope > it is refused', async () => {
 test('given history past its age > it is dropped in the hour, a bounded number at a time, and newer is kept', async () => {
   const clock = createTestClock()
   const counts: number[] = []
+  const before = limits.HISTORY_PRUNE_MAX + 10
+  const fact = { agentId: 'a1', atMs: clock.wallMs() - 2 * limits.HISTORY_MS_MIN, kind: 'k', data: null }
+  const history = Array.from({ length: before }, () => fact)
+  let written: Promise<void> | undefined
   await using hub = await startHub({
     clock,
     hub: { historyMs: limits.HISTORY_MS_MIN },
     wrapStore: (store) => {
+      written = store.update('agents', 'x', () => ({ document: {}, history, result: undefined }))
       const pruneHistory = store.pruneHistory.bind(store)
       store.pruneHistory = async (...request) => {
         const count = await pruneHistory(...request)
@@ -97,16 +102,17 @@ test('given history past its age > it is dropped in the hour, a bounded number a
       return store
     },
   })
-  const before = limits.HISTORY_PRUNE_MAX + 10
-  const fact = { agentId: 'a1', atMs: clock.wallMs() - 2 * limits.HISTORY_MS_MIN, kind: 'k', data: null }
-  const history = Array.from({ length: before }, () => fact)
-  await hub.store.update('agents', 'x', () => ({ document: {}, history, result: undefined }))
+  await written
   await hub.enroll('a1')
   clock.advance(limits.HISTORY_PRUNE_REST_MS)
   await expect.poll(() => counts).toEqual([limits.HISTORY_PRUNE_MAX])
   clock.advance(limits.HISTORY_PRUNE_REST_MS)
   await expect.poll(() => counts).toEqual([limits.HISTORY_PRUNE_MAX, 10])
-  expect((await audit(hub)).map(({ kind }) => kind)).toEqual(['enrollment_key.created', 'agent.enrolled'])
+  expect((await audit(hub)).map(({ kind }) => kind)).toEqual([
+    'operator_token.created',
+    'enrollment_key.created',
+    'agent.enrolled',
+  ])
   clock.advance(limits.HISTORY_PRUNE_EVERY_MS)
   await expect.poll(() => counts.length).toBe(3)
 })

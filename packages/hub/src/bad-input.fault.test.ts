@@ -1,9 +1,9 @@
 /** Every bad input of every endpoint of both APIs, with the answer to it: a code, a sentence, a remedy. */
-import { ERROR_CODES, limits, type ErrorCode } from '@downlink/protocol'
+import { ERROR_CODES, limits, OPERATOR_SCOPES, type ErrorCode, type OperatorScope } from '@downlink/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startHub, type AgentFixture, type HubFixture } from '../test/hub-fixture.ts'
 import { exchangeBytes, head } from '../test/raw-client.ts'
-import { createOperatorToken, OPERATOR_SCOPES, type OperatorScope } from './operator/operator-tokens.ts'
+import { createOperatorToken } from './operator/operator-tokens.ts'
 
 /** A bad request: method, path, body (text as it is, anything else as JSON), more headers. */
 type Bad = readonly [
@@ -321,6 +321,9 @@ const SCOPED: readonly (readonly [method: string, path: string, scope: OperatorS
   ['GET', keys, 'admin'],
   ['POST', keys, 'admin', {}],
   ['DELETE', `${keys}/none`, 'admin'],
+  ['GET', '/api/v1/operator-tokens', 'admin'],
+  ['POST', '/api/v1/operator-tokens', 'admin', { name: 'n', scopes: ['admin'] }],
+  ['DELETE', '/api/v1/operator-tokens/none', 'admin'],
 ]
 
 describe('given a token', () => {

@@ -1,9 +1,9 @@
 /** Every endpoint of both APIs crossed with everything that can be wrong with a request to any of them. */
-import { ERROR_CODES, limits, type ErrorCode } from '@downlink/protocol'
+import { ERROR_CODES, limits, OPERATOR_SCOPES, type ErrorCode, type OperatorScope } from '@downlink/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startHub, type AgentFixture, type HubFixture } from '../test/hub-fixture.ts'
 import { exchangeBytes, head } from '../test/raw-client.ts'
-import { createOperatorToken, OPERATOR_SCOPES, type OperatorScope } from './operator/operator-tokens.ts'
+import { createOperatorToken } from './operator/operator-tokens.ts'
 
 /** One endpoint. `unknown`: its path with an id of nobody, and the code for that. */
 interface Endpoint {
@@ -52,6 +52,14 @@ const ENDPOINTS: readonly Endpoint[] = [
     path: api('events'),
     by: 'read',
     unknown: [api('events?agentId=nobody'), 'agent_not_found'],
+  },
+  { method: 'GET', path: api('operator-tokens'), by: 'admin' },
+  { method: 'POST', path: api('operator-tokens'), by: 'admin', hasBody: true },
+  {
+    method: 'DELETE',
+    path: api('operator-tokens/none'),
+    by: 'admin',
+    unknown: [api('operator-tokens/none'), 'not_found'],
   },
   { method: 'GET', path: api('enrollment-keys'), by: 'admin' },
   { method: 'POST', path: api('enrollment-keys'), by: 'admin', hasBody: true },

@@ -30,6 +30,7 @@ import { createInProcessFetch, type Fetch } from './http/in-process-fetch.ts'
 import { createInFlight, type InFlight } from './http/in-flight.ts'
 import { createRateLimits } from './http/rate-limits.ts'
 import { createRequestGuard } from './http/request-guard.ts'
+import { createOperatorTokens } from './operator/operator-tokens.ts'
 import { createOperatorApp } from './operator/operator-app.ts'
 import { feedRecords } from './operator/read-agent.ts'
 import { startRetentionLoop } from './store/retention-loop.ts'
@@ -73,6 +74,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
   const inFlight = createInFlight(clock)
   const agents = createAgents(store, clock, settings.agentKeyAgeMsMax)
   const enrollmentKeys = createEnrollmentKeys(store, clock, agents)
+  const operatorTokens = createOperatorTokens(store, clock, logger)
   const service = createControlService({ store, clock, hubBoot: randomUUID(), memories, changes })
   const waits = createControlWaits({ clock, changes, memories, read: (id) => service.control(id) })
   const times = new HeartbeatTimes()
@@ -87,6 +89,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     rates,
     agents,
     enrollmentKeys,
+    operatorTokens,
     service,
     waits,
     times,

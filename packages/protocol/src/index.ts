@@ -37,7 +37,7 @@ export {
 } from './json.ts'
 export type { Json, JsonObject } from './json.ts'
 export * as limits from './limits.ts'
-export { STAMP_NAMES } from './operator.ts'
+export { OPERATOR_SCOPES, STAMP_NAMES } from './operator.ts'
 export type {
   AgentPresence,
   AgentRecord,
@@ -50,6 +50,9 @@ export type {
   ControlSelector,
   ControlsRequest,
   FeedEvent,
+  OperatorScope,
+  OperatorTokenRecord,
+  OperatorTokenRequest,
   Page,
   Stamp,
   StampName,

@@ -254,6 +254,8 @@ export const HISTORY_PRUNE_MAX = 1_000
 export const HISTORY_PRUNE_REST_MS = 100
 /** Readers of the operators' feed at once on one hub; past it 503 `too_many_waiters`. */
 export const FEED_STREAMS_MAX = 256
+/** Of them, those of one operator's token: one program that leaks them must not shut out the others. */
+export const FEED_STREAMS_PER_TOKEN_MAX = 64
 /** Facts that the feed reads from history at a time. */
 export const FEED_PAGE_MAX = 100
 /** Bytes queued for a reader of the feed that does not keep up; past it its stream is ended, and it comes back with its last id. */
@@ -372,6 +374,10 @@ export const AGENT_KEYS_MAX = 8
 export const AGENT_KEY_AGE_MS_MIN = 3_600_000
 /** Characters of an operator's name. */
 export const OPERATOR_NAME_CHARS_MAX = 64
+/** Longest life of an operator's token that expires, ms: ten years. */
+export const OPERATOR_TOKEN_TTL_MS_MAX = 315_360_000_000
+/** How exactly the last use of an operator's token is known, ms, so how often it costs a commit at most. */
+export const TOKEN_USE_RECORD_MS = 3_600_000
 /** Wait before a task's end that the journal could not take is offered to it again, ms. */
 export const JOURNAL_RETRY_MS = 1_000
 

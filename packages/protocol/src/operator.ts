@@ -112,6 +112,36 @@ export interface AuditEntry {
   readonly data: Json
 }
 
+/** What a token allows: looking, sending controls, starting tasks, everything. */
+export const OPERATOR_SCOPES = ['read', 'control', 'run', 'admin'] as const
+/** One of {@link OPERATOR_SCOPES}. `admin` includes the others. */
+export type OperatorScope = (typeof OPERATOR_SCOPES)[number]
+
+/** An operator's token as operators see it. */
+export interface OperatorTokenRecord {
+  readonly id: string
+  /** Whose it is: this name stands in stamps and in the audit trail. */
+  readonly name: string
+  readonly scopes: readonly OperatorScope[]
+  readonly state: 'usable' | 'expired' | 'revoked'
+  /** ISO 8601, by the hub's wall clock, as all times here. */
+  readonly createdAt: string
+  /** The operator whose token made it, or `hub`. */
+  readonly createdBy: string
+  /** Absent for a token that does not expire. Counted while a hub serves (R-31). */
+  readonly expiresAt?: string
+  /** To the hour, so that a request needs no commit; absent until it was used. */
+  readonly lastUsedAt?: string
+}
+
+/** The body of `POST /api/v1/operator-tokens`. */
+export interface OperatorTokenRequest {
+  readonly name: string
+  readonly scopes: readonly OperatorScope[]
+  /** How long it is good for, ms; for ever unless told. */
+  readonly ttlMs?: number
+}
+
 /** Something that changed. */
 export type FeedEvent = { readonly id: string } & (
   | { readonly type: 'agent'; readonly agent: AgentRecord }

@@ -75,7 +75,7 @@ export function checkTaskRequest(request: TaskRequest): void {
 
 /** The key with the hash of what was asked under it. @throws HubError `bad_idempotency_key`. */
 export function idempotencyOf(
-  what: 'control' | 'task' | 'enrollment-key',
+  what: 'control' | 'task' | 'enrollment-key' | 'operator-token',
   request: object,
   key: string | undefined,
 ): { readonly idempotency?: { readonly key: string; readonly bodyHash: string } } {

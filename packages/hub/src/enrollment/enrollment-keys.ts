@@ -1,11 +1,10 @@
 /** Keys that enroll agents: how often, until when, with which labels; and which exchanges may be repeated. */
-import { createHash } from 'node:crypto'
 import { limits, parseToken, type Clock, type ErrorCode } from '@downlink/protocol'
 import { idempotencyOf, type Asker } from '../controls/control-request.ts'
 import { HubError } from '../hub-error.ts'
 import type { HistoryEntry, PageRequest, Store } from '../store/store.ts'
 import { agentExists, mayEnroll, type Agents } from './agents.ts'
-import { isSecret, mintToken } from './secrets.ts'
+import { isSecret, keyIdUnder, mintToken } from './secrets.ts'
 
 /** An enrollment key as it is stored. */
 export interface EnrollmentKeyDocument {
@@ -99,7 +98,7 @@ export function createEnrollmentKeys(store: Store, clock: Clock, agents: Agents)
   return {
     async create(request, { operator, idempotencyKey }) {
       const { idempotency } = idempotencyOf('enrollment-key', request, idempotencyKey)
-      const minted = mintToken('enrollment', '', idempotency && idUnder(operator, idempotency.key))
+      const minted = mintToken('enrollment', '', idempotency && keyIdUnder(operator, idempotency.key))
       const ttlMs = request.ttlMs ?? limits.ENROLLMENT_TTL_MS_DEFAULT
       const fresh: EnrollmentKeyDocument = {
         id: minted.keyId,
@@ -185,11 +184,6 @@ export function createEnrollmentKeys(store: Store, clock: Clock, agents: Agents)
 
 const CONFLICT =
   'Under this Idempotency-Key another enrollment key was asked for, or the one that it made was used or revoked since. Use a new key for a new request.'
-
-/** The same for the same operator and key, so that asking again finds what was made. */
-function idUnder(operator: string, idempotencyKey: string): string {
-  return createHash('sha256').update(`${operator}\n${idempotencyKey}`).digest('base64url')
-}
 
 type Consumed = EnrollmentKeyDocument | Refusal
 

@@ -26,6 +26,11 @@ export function mintToken(
   return { token: formatToken({ kind, owner, keyId, secret }), keyId, hash: hashOf(secret) }
 }
 
+/** The id of a key that `operator` asks for under an `Idempotency-Key`: asking again finds what was made. */
+export function keyIdUnder(operator: string, idempotencyKey: string): string {
+  return createHash('sha256').update(`${operator}\n${idempotencyKey}`).digest('base64url')
+}
+
 /** Of no secret: what one of an unknown key is compared with. */
 const NO_HASH = '0'.repeat(64)
 

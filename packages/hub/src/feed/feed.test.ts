@@ -7,6 +7,9 @@ import { createMemoryStore } from '../store/memory-store.ts'
 import type { Store } from '../store/store.ts'
 import { createFeed, type Feed, type FeedSink } from './feed.ts'
 
+/** Somebody's token; whose does not matter here. */
+const ANY = { tokenId: 'any' }
+
 class TextSink implements FeedSink {
   text = ''
   isEnded = false
@@ -66,7 +69,7 @@ test('given a reader from now on > it gets what happens afterwards, whole, in or
   const { feed, commit } = setUp()
   await commit('a', 3)
   const sink = new TextSink()
-  feed.subscribe(sink, {})
+  feed.subscribe(sink, ANY)
   await expect.poll(() => sink.text).toContain('event: begin\nid: 3\n')
   await commit('a')
   await commit('b', limits.FEED_PAGE_MAX)
@@ -83,10 +86,10 @@ test('given readers that come back at any place while others listen > each misse
   const total = 3 * limits.FEED_PAGE_MAX
   await commit('a', total)
   const live = new TextSink()
-  feed.subscribe(live, { after: total })
+  feed.subscribe(live, { ...ANY, after: total })
   const sinks = [0, 1, limits.FEED_PAGE_MAX, total - 1].map((after) => {
     const sink = new TextSink()
-    feed.subscribe(sink, { after })
+    feed.subscribe(sink, { ...ANY, after })
     return { after, sink }
   })
   for (let n = 0; n < 20; n++) await commit('b')
@@ -114,7 +117,7 @@ test('given a reader that comes when all others have gone > it begins where hist
   })
   const { feed, commit } = setUp(store)
   const first = new TextSink()
-  const subscribed = feed.subscribe(first, {})
+  const subscribed = feed.subscribe(first, ANY)
   await expect.poll(() => first.text).toContain('event: begin')
   await commit('a')
   await reading.promise
@@ -123,14 +126,14 @@ test('given a reader that comes when all others have gone > it begins where hist
   held.resolve()
   await new Promise(setImmediate)
   const next = new TextSink()
-  feed.subscribe(next, {})
+  feed.subscribe(next, ANY)
   await expect.poll(() => next.text).toContain('event: begin\nid: 1\n')
 })
 
 test('given a reader of one agent > it gets that agent only', async () => {
   const { feed, commit } = setUp()
   const sink = new TextSink()
-  feed.subscribe(sink, { after: 0, agentId: 'b' })
+  feed.subscribe(sink, { ...ANY, after: 0, agentId: 'b' })
   await commit('a')
   await commit('b')
   await commit('a')
@@ -147,7 +150,7 @@ test.each([
   await commit('a', 5)
   await store.pruneHistory(systemClock.wallMs(), 4)
   const sink = new TextSink()
-  feed.subscribe(sink, { after })
+  feed.subscribe(sink, { ...ANY, after })
   await expect.poll(() => sink.text).toContain('event: reset\nid: 5\n')
   await commit('a')
   await expect.poll(() => sink.ids).toEqual([6])
@@ -158,10 +161,10 @@ test('given a reader that stands still > it is ended when it is live, and waited
   await commit('a', 2 * limits.FEED_PAGE_MAX)
   const late = new TextSink()
   late.stall()
-  feed.subscribe(late, { after: 0 })
+  feed.subscribe(late, { ...ANY, after: 0 })
   await expect.poll(() => late.ids).toHaveLength(limits.FEED_PAGE_MAX)
   const live = new TextSink()
-  feed.subscribe(live, {})
+  feed.subscribe(live, ANY)
   await expect.poll(() => live.text).toContain('event: begin')
   live.stall()
   await commit('a')
@@ -184,7 +187,7 @@ test('given a store that fails for a while > the feed goes on where it was', asy
   })
   const { feed, clock, commit } = setUp(store)
   const sink = new TextSink()
-  feed.subscribe(sink, {})
+  feed.subscribe(sink, ANY)
   await expect.poll(() => sink.text).toContain('event: begin')
   failing = true
   await commit('a')
@@ -197,13 +200,36 @@ test('given a store that fails for a while > the feed goes on where it was', asy
 test('given as many readers as fit > one more is refused, until one has gone; heartbeats go to all', async () => {
   const { feed, clock } = setUp()
   const sinks = range(1, limits.FEED_STREAMS_MAX).map(() => new TextSink())
-  const [first] = sinks.map((sink) => feed.subscribe(sink, {}))
-  expect(() => feed.subscribe(new TextSink(), {})).toThrow(`already has ${limits.FEED_STREAMS_MAX}`)
+  const [first] = sinks.map((sink, index) => feed.subscribe(sink, { tokenId: String(index % 8) }))
+  expect(() => feed.subscribe(new TextSink(), ANY)).toThrow(`already has ${limits.FEED_STREAMS_MAX}`)
   first?.[Symbol.dispose]()
-  feed.subscribe(new TextSink(), {})
+  feed.subscribe(new TextSink(), ANY)
   clock.advance(limits.HEARTBEAT_MS_DEFAULT)
   expect(
     sinks.slice(1).every(({ text }) => text.includes(': hb\n')),
     'each open reader gets a heartbeat',
   ).toBe(true)
+})
+
+test('given as many readers of one token as fit > one more is refused, and another token has its own', () => {
+  const { feed } = setUp()
+  const subscribe = (tokenId: string): Disposable => feed.subscribe(new TextSink(), { tokenId })
+  const [first] = range(1, limits.FEED_STREAMS_PER_TOKEN_MAX).map(() => subscribe('greedy'))
+  expect(() => subscribe('greedy')).toThrow(`This token already has ${limits.FEED_STREAMS_PER_TOKEN_MAX}`)
+  expect(() => subscribe('other')).not.toThrow()
+  first?.[Symbol.dispose]()
+  expect(() => subscribe('greedy')).not.toThrow()
+})
+
+test('given a token that is revoked or expires > its readers are ended, and no others', () => {
+  const store = createMemoryStore()
+  const { feed, clock } = setUp(store)
+  const [revoked, expiring, other] = [new TextSink(), new TextSink(), new TextSink()]
+  feed.subscribe(revoked, { tokenId: 'revoked' })
+  feed.subscribe(expiring, { tokenId: 'expiring', expiresAtServiceMs: store.serviceMs() })
+  feed.subscribe(other, { ...ANY, expiresAtServiceMs: store.serviceMs() + limits.FEED_SILENCE_MS })
+  feed.endOf('revoked')
+  expect([revoked, expiring, other].map(({ isEnded }) => isEnded)).toEqual([true, false, false])
+  clock.advance(limits.HEARTBEAT_MS_DEFAULT)
+  expect([expiring, other].map(({ isEnded }) => isEnded)).toEqual([true, false])
 })

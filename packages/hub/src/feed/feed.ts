@@ -21,6 +21,10 @@ export interface FeedSubscription {
   readonly after?: number
   /** Only of this agent. */
   readonly agentId?: string
+  /** Whose token it was opened with. */
+  readonly tokenId: string
+  /** When that expires, on the store's service time: the subscription ends with the next heartbeat. */
+  readonly expiresAtServiceMs?: number
 }
 
 /** The feed of one hub. */
@@ -31,6 +35,8 @@ export interface Feed extends Disposable {
    * @throws HubError `too_many_waiters`.
    */
   subscribe(sink: FeedSink, subscription: FeedSubscription): Disposable
+  /** Ends all that were opened with this token: it was revoked. */
+  endOf(tokenId: string): void
 }
 
 /** What a feed needs. */
@@ -76,12 +82,7 @@ class HistoryFeed implements Feed {
   }
 
   subscribe(sink: FeedSink, subscription: FeedSubscription): Disposable {
-    if (this.#subscribers.size >= limits.FEED_STREAMS_MAX) {
-      throw new HubError(
-        'too_many_waiters',
-        `This hub already has ${limits.FEED_STREAMS_MAX} readers of its feed. Close one, or come back later.`,
-      )
-    }
+    this.#assertRoom(subscription.tokenId)
     const subscriber: Subscriber = { ...subscription, sink, isLive: false, isOver: false }
     this.#subscribers.add(subscriber)
     this.#heartbeat ??= this.#setHeartbeat()
@@ -90,6 +91,28 @@ class HistoryFeed implements Feed {
       this.#end(subscriber)
     })
     return { [Symbol.dispose]: () => this.#remove(subscriber) }
+  }
+
+  /** @throws HubError `too_many_waiters`. */
+  #assertRoom(tokenId: string): void {
+    const { FEED_STREAMS_MAX, FEED_STREAMS_PER_TOKEN_MAX } = limits
+    let own = 0
+    for (const subscriber of this.#subscribers) if (subscriber.tokenId === tokenId) own++
+    if (own >= FEED_STREAMS_PER_TOKEN_MAX) {
+      throw new HubError(
+        'too_many_waiters',
+        `This token already has ${FEED_STREAMS_PER_TOKEN_MAX} readers of the feed. Close one, or use another token.`,
+      )
+    }
+    if (this.#subscribers.size < FEED_STREAMS_MAX) return
+    throw new HubError(
+      'too_many_waiters',
+      `This hub already has ${FEED_STREAMS_MAX} readers of its feed. Close one, or come back later.`,
+    )
+  }
+
+  endOf(tokenId: string): void {
+    for (const subscriber of this.#subscribers) if (subscriber.tokenId === tokenId) this.#end(subscriber)
   }
 
   [Symbol.dispose](): void {
@@ -192,7 +215,11 @@ class HistoryFeed implements Feed {
   #setHeartbeat(): Timer {
     return this.#options.clock.setTimer(limits.HEARTBEAT_MS_DEFAULT, () => {
       this.#heartbeat = this.#subscribers.size === 0 ? undefined : this.#setHeartbeat()
-      for (const { sink } of this.#subscribers) sink.write(HEARTBEAT)
+      const serviceMs = this.#options.store.serviceMs()
+      for (const subscriber of this.#subscribers) {
+        if ((subscriber.expiresAtServiceMs ?? Infinity) <= serviceMs) this.#end(subscriber)
+        else subscriber.sink.write(HEARTBEAT)
+      }
     })
   }
 

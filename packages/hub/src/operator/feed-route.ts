@@ -15,7 +15,7 @@ interface FeedRequest {
 
 /** Adds the route. */
 export function addFeedRoute(routes: OperatorRoutes): void {
-  const { app, needs, findAgent, feed, clock, isDraining } = routes
+  const { app, needs, operatorOf, findAgent, feed, clock, isDraining } = routes
   app.get<FeedRequest>(
     '/api/v1/events',
     {
@@ -29,7 +29,10 @@ export function addFeedRoute(routes: OperatorRoutes): void {
       if (agentId !== undefined) await findAgent(agentId)
       if (isDraining())
         throw new HubError('draining', 'This hub is stopping. Use another, or come back shortly.')
+      const { tokenId, expiresAtServiceMs } = operatorOf(request)
       serve(feed, reply, clock, {
+        tokenId,
+        ...(expiresAtServiceMs === undefined ? {} : { expiresAtServiceMs }),
         ...(after === undefined ? {} : { after }),
         ...(agentId === undefined ? {} : { agentId }),
       })

@@ -1,5 +1,5 @@
 /** What the routes of the operator API are given. */
-import type { Clock } from '@downlink/protocol'
+import type { Clock, OperatorScope } from '@downlink/protocol'
 import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
 import type { AgentMemories } from '../controls/agent-memory.ts'
 import type { ControlWaits } from '../controls/control-waits.ts'
@@ -12,7 +12,7 @@ import type { Feed } from '../feed/feed.ts'
 import type { RateLimits } from '../http/rate-limits.ts'
 import type { Logger } from '../logger.ts'
 import type { Store } from '../store/store.ts'
-import type { Operator, OperatorScope } from './operator-tokens.ts'
+import type { AuthenticOperator, OperatorTokens } from './operator-tokens.ts'
 
 /** What the operator API needs of the hub. */
 export interface OperatorAppOptions {
@@ -21,6 +21,7 @@ export interface OperatorAppOptions {
   readonly logger: Logger
   readonly agents: Agents
   readonly enrollmentKeys: EnrollmentKeys
+  readonly operatorTokens: OperatorTokens
   readonly service: ControlService
   readonly waits: ControlWaits
   readonly rates: RateLimits
@@ -38,7 +39,7 @@ export interface OperatorRoutes extends OperatorAppOptions {
   /** A route's `onRequest`: lets in who has the scope, before the body is read. It throws `unauthorized`, `forbidden`, `too_many_requests`. */
   readonly needs: (scope: OperatorScope) => onRequestAsyncHookHandler
   /** Who sent a request that `needs` let in. */
-  readonly operatorOf: (request: FastifyRequest) => Operator
+  readonly operatorOf: (request: FastifyRequest) => AuthenticOperator
   /** The agent. @throws HubError `agent_not_found`. */
   readonly findAgent: (agentId: string) => Promise<AgentDocument>
   /** The agent, which somebody looks at: it counts as watched from now on. @throws HubError `agent_not_found`. */

@@ -1,5 +1,5 @@
 /** The shapes of the operator API as JSON Schema: what is validated on the way in and written on the way out. */
-import { limits, STAMP_NAMES } from '@downlink/protocol'
+import { limits, OPERATOR_SCOPES, STAMP_NAMES } from '@downlink/protocol'
 import Type, { type TSchema } from 'typebox'
 
 const strict = { additionalProperties: false }
@@ -144,6 +144,29 @@ export const enrollmentKeyBody: TSchema = Type.Object(
   },
   strict,
 )
+
+const scopes = Type.Array(Type.Enum(OPERATOR_SCOPES), { minItems: 1, maxItems: OPERATOR_SCOPES.length })
+/** The body of `POST /operator-tokens`. */
+export const operatorTokenBody: TSchema = Type.Object(
+  {
+    name: Type.String({ minLength: 1, maxLength: limits.OPERATOR_NAME_CHARS_MAX }),
+    scopes,
+    ttlMs: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.OPERATOR_TOKEN_TTL_MS_MAX })),
+  },
+  strict,
+)
+/** An operator's token as operators see it; `token` is in the reply to its creation only. */
+export const operatorTokenReply: TSchema = Type.Object({
+  id: Type.String(),
+  token: Type.Optional(Type.String()),
+  name: Type.String(),
+  scopes,
+  state: Type.String(),
+  createdAt: Type.String(),
+  createdBy: Type.String(),
+  expiresAt: Type.Optional(Type.String()),
+  lastUsedAt: Type.Optional(Type.String()),
+})
 
 const controlState = Type.Object({
   state: Type.String(),
