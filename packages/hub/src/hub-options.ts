@@ -1,6 +1,8 @@
 /** What a hub is told: its options, their defaults and bounds. */
 import { limits, systemClock, systemRandom, type Clock, type Random } from '@downlink/protocol'
 import { silentLogger, type Logger } from './logger.ts'
+import type { OnSync } from './delivery/own-sync.ts'
+import type { AuthenticateOperator } from './operator/operator-authentication.ts'
 import type { Store } from './store/store.ts'
 
 /** Options of {@link createHub}. */
@@ -54,6 +56,19 @@ export interface HubOptions {
    * @defaultValue none
    */
   readonly basePath?: string
+  /**
+   * Your own authentication of operators, by cookie, header or whatever a request carries; its body is not in it. Return who
+   * it is, with no more scopes than they have; undefined hands on to the tokens of `createOperatorToken`, if there are any.
+   * Rates and the audit trail go by the name. What throws, gives something else, or takes more than 5 s (`request.signal`
+   * aborts then) lets nobody in: 503 `authentication_unavailable`.
+   */
+  readonly authenticateOperator?: AuthenticateOperator
+  /**
+   * Adds content of your own to the reply to every sync that the hub has taken in (R-32). The hub's own controls never depend
+   * on it: what throws, takes more than 2 s (`signal` aborts then), is larger than 256 KiB as JSON, or has no room in this
+   * reply, is left out, and the log says so. A reply may be lost: return a control or task again until `body.tasks` shows it.
+   */
+  readonly onSync?: OnSync
 }
 
 /** How a hub stops. */
@@ -88,6 +103,8 @@ export interface HubSettings {
   readonly historyMs: number
   readonly logger: Logger
   readonly basePath: string
+  readonly authenticateOperator: AuthenticateOperator | undefined
+  readonly onSync: OnSync | undefined
 }
 
 /** @throws RangeError for a number or `basePath` that is not allowed. */
@@ -104,6 +121,8 @@ export function checkedSettings(options: HubOptions): HubSettings {
     clock = systemClock,
     random = systemRandom,
     logger = silentLogger,
+    authenticateOperator,
+    onSync,
     store,
   } = options
   assertWithin('heartbeatMs', heartbeatMs, limits.HEARTBEAT_MS_MIN, limits.HEARTBEAT_MS_MAX)
@@ -121,7 +140,18 @@ export function checkedSettings(options: HubOptions): HubSettings {
     throw new RangeError(`historyMs must be at least ${limits.HISTORY_MS_MIN} ms, an hour.`)
   }
   const rates = { agentRequestsPerS, operatorRequestsPerS, agentKeyAgeMsMax, acceptPerS, historyMs }
-  return { store, clock, random, heartbeatMs, wakeHoldMs, ...rates, logger, basePath }
+  return {
+    store,
+    clock,
+    random,
+    heartbeatMs,
+    wakeHoldMs,
+    ...rates,
+    logger,
+    basePath,
+    authenticateOperator,
+    onSync,
+  }
 }
 
 function assertWithin(name: string, value: number, min: number, max: number): void {

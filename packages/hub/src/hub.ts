@@ -16,6 +16,7 @@ import { HeartbeatTimes } from './delivery/heartbeat-times.ts'
 import { startHeartbeatWheel } from './delivery/heartbeat-wheel.ts'
 import { reconnectWindowMs } from './delivery/reconnect-window.ts'
 import { createSessionRegistry, type SessionRegistry } from './delivery/session-registry.ts'
+import { createOwnSync } from './delivery/own-sync.ts'
 import { createSyncRoute } from './delivery/sync-route.ts'
 import { createWakePolls, type WakePolls } from './delivery/wake-polls.ts'
 import { createWakeRoute } from './delivery/wake-route.ts'
@@ -104,7 +105,12 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     logger,
     rates,
     memories,
-    routes: [events, createSyncRoute(parts), createWakeRoute(parts), ...createAgentRoutes(parts)],
+    routes: [
+      events,
+      createSyncRoute({ ...parts, ownSync: createOwnSync(settings) }),
+      createWakeRoute(parts),
+      ...createAgentRoutes(parts),
+    ],
     serviceMs: () => store.serviceMs(),
     onSeen: (agentId) => rememberSeen(memories.of(agentId), clock),
     onKeyReplaced(agentId) {

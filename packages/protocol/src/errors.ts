@@ -42,6 +42,7 @@ export const ERROR_CODES = {
   too_many_requests: { status: 429, retry: 'backoff' },
   internal: { status: 500, retry: 'backoff' },
   not_supported_here: { status: 501, retry: 'never' },
+  authentication_unavailable: { status: 503, retry: 'backoff' },
   store_unavailable: { status: 503, retry: 'backoff' },
   outcome_unknown: { status: 503, retry: 'backoff' },
   draining: { status: 503, retry: 'backoff' },

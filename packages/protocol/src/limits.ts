@@ -313,6 +313,15 @@ export const CONNECTIONS_MAX = 65_536
 /** Requests per second of one agent and of one operator's token, unless the hub is told otherwise; past it 429. */
 export const AGENT_REQUESTS_PER_S = 50
 export const OPERATOR_REQUESTS_PER_S = 1_000
+/** Operators' buckets that are remembered, of tokens and of the application's own names; the longest unused go first. */
+export const OPERATORS_REMEMBERED_MAX = 4_096
+/** Time for the application around a hub to say who an operator is, ms, and requests that may wait for it at once; past either 503. */
+export const OWN_AUTHENTICATION_MS_MAX = 5_000
+export const OWN_AUTHENTICATIONS_MAX = 1_000
+/** Time for the application around a hub to say what it adds to a sync, ms: the controls in the reply wait for it. */
+export const OWN_SYNC_MS_MAX = 2_000
+/** Bytes of that as JSON: the hub's own controls and tasks come first in `REPLY_BYTES_MAX`. */
+export const OWN_CONTENT_BYTES_MAX = 262_144
 /** Most that a hub may be told to allow. */
 export const REQUESTS_PER_S_MAX = 1_000_000
 /** Seconds' worth of requests that may come at once after a rest: a page that opens, an agent that reconnects. */

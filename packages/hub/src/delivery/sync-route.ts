@@ -16,6 +16,7 @@ import { replyJson } from '../http/json-reply.ts'
 import { readJsonObject } from '../http/json-request.ts'
 import { hashTaken } from './events-route.ts'
 import type { HeartbeatTimes } from './heartbeat-times.ts'
+import type { OwnSync } from './own-sync.ts'
 import type { SessionRegistry } from './session-registry.ts'
 import { evidenceOf, isStreamWorking, proofOf } from './stream-proof.ts'
 import type { WakePolls } from './wake-polls.ts'
@@ -30,6 +31,7 @@ export interface SyncRouteOptions {
   readonly agents: Agents
   readonly times: HeartbeatTimes
   readonly heartbeatMs: number
+  readonly ownSync: OwnSync
 }
 
 /** The route. A change that is made meanwhile reaches the agent by its stream, or else with its next sync. */
@@ -38,24 +40,27 @@ export function createSyncRoute(options: SyncRouteOptions): AgentRoute {
 
   async function handle({ agent, keyId, request, response, beganServiceMs }: AgentCall): Promise<void> {
     const { agentId } = agent
-    const sync = parseSyncRequest(await readJsonObject(request, limits.AGENT_BODY_BYTES_MAX))
+    const body = await readJsonObject(request, limits.AGENT_BODY_BYTES_MAX)
+    const sync = parseSyncRequest(body)
     if (sync === undefined) throw new HubError('bad_request', 'The sync has no agentId. Add it.')
     if (sync.agentId !== agentId) throw agentMismatch()
     const memory = memories.of(agentId)
     memory.isNudged = false
     const answer = await service.sync(agentId, sync, beganServiceMs)
     if (answer === 'clone') throw hashTaken(agentId)
+    const own = await options.ownSync(agentId, body, answer)
     rememberPath(memory, sync, times, clock.monotonicMs())
     const watching = isWatched(memory, clock.monotonicMs())
     memory.expectedSyncMs = nextSyncMs({
       isStreaming: isReachedByStream(agentId, memory),
       isWatched: watching,
       hasRunningTasks: hasRunningTasks(memory),
-      isCut: answer.isCut,
+      isCut: answer.isCut || own?.isCut === true,
     })
     const isSent = await replyJson(response, 200, {
-      controls: answer.controls.map((control) => controlToJson(control)),
-      newTasks: answer.newTasks,
+      ...own?.extra,
+      controls: [...answer.controls, ...(own?.controls ?? [])].map((control) => controlToJson(control)),
+      newTasks: [...answer.newTasks, ...(own?.newTasks ?? [])],
       watching,
       acked: answer.acked,
       nextSyncMs: memory.expectedSyncMs,

@@ -8,7 +8,7 @@ import { takeToken, type Rate, type TokenBucket } from './token-bucket.ts'
 export interface RateLimits {
   /** Counts a request of an agent whose key is right. @throws HubError `too_many_requests`. */
   countAgent(memory: AgentMemory): void
-  /** Counts a request under an operator's token that is right. @throws HubError `too_many_requests`. */
+  /** Counts a request of an operator who was let in: under the token, or the application's own name. @throws HubError `too_many_requests`. */
   countOperator(tokenId: string): void
   /**
    * What to answer to an error: a refused credential becomes `too_many_requests` once its address has sent too many.
@@ -32,7 +32,6 @@ export function createRateLimits(options: RateLimitsOptions): RateLimits {
   const { clock } = options
   const agentRate = rateOf(options.agentRequestsPerS)
   const operatorRate = rateOf(options.operatorRequestsPerS)
-  // As many as there are tokens: only one that was found to be right is counted.
   const operators = new Map<string, TokenBucket>()
   const addresses = new Map<string, TokenBucket>()
 
@@ -44,17 +43,14 @@ export function createRateLimits(options: RateLimitsOptions): RateLimits {
     },
     countOperator(tokenId) {
       const { bucket, waitMs } = takeToken(operators.get(tokenId), operatorRate, clock.monotonicMs())
-      operators.set(tokenId, bucket)
-      if (waitMs > 0) throw tooMany(`This token may send ${operatorRate.perS} requests per second`, waitMs)
+      keepNewest(operators, tokenId, bucket, limits.OPERATORS_REMEMBERED_MAX)
+      if (waitMs > 0) throw tooMany(`This operator may send ${operatorRate.perS} requests per second`, waitMs)
     },
     countFailure(error, address = '') {
       if (!FAILURE_CODES.has(error.code)) return error
       const key = networkOf(address)
       const { bucket, waitMs } = takeToken(addresses.get(key), FAILURES, clock.monotonicMs())
-      addresses.delete(key)
-      addresses.set(key, bucket)
-      const [oldest] = addresses.keys()
-      if (addresses.size > limits.AUTH_FAILURE_ADDRESSES_MAX && oldest !== undefined) addresses.delete(oldest)
+      keepNewest(addresses, key, bucket, limits.AUTH_FAILURE_ADDRESSES_MAX)
       return waitMs === 0
         ? error
         : tooMany('Too many requests without a valid credential came from this address', waitMs)
@@ -64,6 +60,18 @@ export function createRateLimits(options: RateLimitsOptions): RateLimits {
 
 function rateOf(perS: number): Rate {
   return { perS, burst: perS * limits.REQUESTS_BURST_S }
+}
+
+function keepNewest(
+  buckets: Map<string, TokenBucket>,
+  key: string,
+  bucket: TokenBucket,
+  countMax: number,
+): void {
+  buckets.delete(key)
+  buckets.set(key, bucket)
+  const [oldest] = buckets.keys()
+  if (buckets.size > countMax && oldest !== undefined) buckets.delete(oldest)
 }
 
 function tooMany(what: string, retryAfterMs: number): HubError {

@@ -17,13 +17,14 @@ import { addFeedRoute } from './feed-route.ts'
 import { addHealthRoutes } from './health-route.ts'
 import { collectMethods, replyFrameworkError, setErrorReplies } from './operator-errors.ts'
 import type { OperatorAppOptions, OperatorRoutes } from './operator-routes.ts'
+import { createOperatorAuthentication } from './operator-authentication.ts'
 import { assertScope, type AuthenticOperator } from './operator-tokens.ts'
 import { addOperatorTokensRoutes } from './operator-tokens-route.ts'
 import { addTasksRoutes } from './tasks-route.ts'
 
 /** Builds the application; it listens nowhere by itself. */
 export async function createOperatorApp(options: OperatorAppOptions): Promise<FastifyInstance> {
-  const { operatorTokens, clock, agents, memories, rates } = options
+  const { clock, agents, memories, rates } = options
   const app = fastify({
     bodyLimit: limits.OPERATOR_BODY_BYTES_MAX,
     // Ids in paths are at most two agent ids long.
@@ -65,12 +66,13 @@ export async function createOperatorApp(options: OperatorAppOptions): Promise<Fa
     if (agent !== undefined) return agent
     throw new HubError('agent_not_found', `There is no agent ${agentId}. Enroll it, or check the id.`)
   }
+  const authenticate = createOperatorAuthentication(options)
   const operators = new WeakMap<FastifyRequest, AuthenticOperator>()
   const routes: OperatorRoutes = {
     ...options,
     app,
     needs: (scope) => async (request) => {
-      const operator = await operatorTokens.authenticate(request.headers.authorization)
+      const operator = await authenticate(request.raw)
       rates.countOperator(operator.tokenId)
       assertScope(operator, scope)
       operators.set(request, operator)

@@ -12,6 +12,7 @@ import type { Feed } from '../feed/feed.ts'
 import type { RateLimits } from '../http/rate-limits.ts'
 import type { Logger } from '../logger.ts'
 import type { Store } from '../store/store.ts'
+import type { AuthenticateOperator } from './operator-authentication.ts'
 import type { AuthenticOperator, OperatorTokens } from './operator-tokens.ts'
 
 /** What the operator API needs of the hub. */
@@ -31,6 +32,8 @@ export interface OperatorAppOptions {
   readonly feed: Feed
   readonly heartbeatMs: number
   readonly isDraining: () => boolean
+  readonly basePath: string
+  readonly authenticateOperator: AuthenticateOperator | undefined
 }
 
 /** What every route is given. */
