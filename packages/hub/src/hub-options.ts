@@ -45,6 +45,12 @@ export interface HubOptions {
    */
   readonly acceptPerS?: number
   /**
+   * Oldest that a stream gets, ms, from two minutes to a week: each is ended in order at a random age from half of it on,
+   * and its agent comes right back (R-19). If many are due at once some get older, by a quarter at most. `Infinity` for never.
+   * @defaultValue an hour
+   */
+  readonly streamAgeMsMax?: number
+  /**
    * How long the audit trail is kept, and how far back the feed can be resumed, ms, an hour at least; `Infinity` for ever.
    * @defaultValue 90 days
    */
@@ -100,6 +106,7 @@ export interface HubSettings {
   readonly operatorRequestsPerS: number
   readonly agentKeyAgeMsMax: number
   readonly acceptPerS: number
+  readonly streamAgeMsMax: number
   readonly historyMs: number
   readonly logger: Logger
   readonly basePath: string
@@ -116,6 +123,7 @@ export function checkedSettings(options: HubOptions): HubSettings {
     operatorRequestsPerS = limits.OPERATOR_REQUESTS_PER_S,
     agentKeyAgeMsMax = Infinity,
     acceptPerS = limits.ACCEPT_PER_S_DEFAULT,
+    streamAgeMsMax = limits.STREAM_AGE_MS_DEFAULT,
     historyMs = limits.HISTORY_MS_DEFAULT,
     basePath = '',
     clock = systemClock,
@@ -133,25 +141,19 @@ export function checkedSettings(options: HubOptions): HubSettings {
     throw new RangeError(`agentKeyAgeMsMax must be at least ${limits.AGENT_KEY_AGE_MS_MIN} ms, an hour.`)
   }
   assertWithin('acceptPerS', acceptPerS, 1, limits.REQUESTS_PER_S_MAX)
+  if (streamAgeMsMax !== Infinity) {
+    assertWithin('streamAgeMsMax', streamAgeMsMax, limits.STREAM_AGE_MS_MIN, limits.STREAM_AGE_MS_MAX)
+  }
   if (basePath !== '' && !/^(?:\/[A-Za-z0-9._~-]+)+$/.test(basePath)) {
     throw new RangeError('basePath must be empty or like "/downlink", without a slash at its end.')
   }
   if (!(historyMs >= limits.HISTORY_MS_MIN)) {
     throw new RangeError(`historyMs must be at least ${limits.HISTORY_MS_MIN} ms, an hour.`)
   }
-  const rates = { agentRequestsPerS, operatorRequestsPerS, agentKeyAgeMsMax, acceptPerS, historyMs }
-  return {
-    store,
-    clock,
-    random,
-    heartbeatMs,
-    wakeHoldMs,
-    ...rates,
-    logger,
-    basePath,
-    authenticateOperator,
-    onSync,
-  }
+  const rates = { agentRequestsPerS, operatorRequestsPerS, acceptPerS }
+  const ages = { agentKeyAgeMsMax, streamAgeMsMax, historyMs }
+  const hooks = { authenticateOperator, onSync }
+  return { store, clock, random, heartbeatMs, wakeHoldMs, ...rates, ...ages, ...hooks, logger, basePath }
 }
 
 function assertWithin(name: string, value: number, min: number, max: number): void {

@@ -17,6 +17,7 @@ import { startHeartbeatWheel } from './delivery/heartbeat-wheel.ts'
 import { reconnectWindowMs } from './delivery/reconnect-window.ts'
 import { createSessionRegistry, type SessionRegistry } from './delivery/session-registry.ts'
 import { createOwnSync } from './delivery/own-sync.ts'
+import { startStreamRecycling } from './delivery/stream-recycling.ts'
 import { createSyncRoute } from './delivery/sync-route.ts'
 import { createWakePolls, type WakePolls } from './delivery/wake-polls.ts'
 import { createWakeRoute } from './delivery/wake-route.ts'
@@ -81,6 +82,11 @@ export async function createHub(options: HubOptions): Promise<Hub> {
   const times = new HeartbeatTimes()
   const draining: Draining = { backAtMs: undefined }
   const windowMs = (): number => reconnectWindowMs(registry.size + polls.size, settings.acceptPerS)
+  // Whoever opened these may have had the old key from somewhere else.
+  const endLinks = (agentId: string): void => {
+    registry.get(agentId)?.end()
+    polls.end(agentId, { kind: 'wake', wake: true })
+  }
   const parts = {
     ...settings,
     memories,
@@ -95,6 +101,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     waits,
     times,
     windowMs,
+    endLinks,
     isDraining: () => draining.backAtMs !== undefined,
     drainingMs: () =>
       draining.backAtMs === undefined ? undefined : Math.max(0, draining.backAtMs - clock.monotonicMs()),
@@ -113,11 +120,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     ],
     serviceMs: () => store.serviceMs(),
     onSeen: (agentId) => rememberSeen(memories.of(agentId), clock),
-    onKeyReplaced(agentId) {
-      // Whoever opened these may have had the old key from somewhere else.
-      registry.get(agentId)?.end()
-      polls.end(agentId, { kind: 'wake', wake: true })
-    },
+    onKeyReplaced: endLinks,
   })
   const feed = createFeed({ ...parts, records: feedRecords(parts) })
   const operatorApp = await createOperatorApp({ ...parts, feed })
@@ -130,6 +133,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
   })
   const retention = startRetentionLoop(parts)
   const wheel = startHeartbeatWheel({ clock, heartbeatMs, sessions: () => registry.all(), windowMs, times })
+  const recycling = startStreamRecycling(parts)
   const handler = createHandler({
     basePath: settings.basePath,
     guard: createRequestGuard(clock),
@@ -152,7 +156,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     handler,
     fetch: createInProcessFetch(createHttpServer(handler), settings.basePath),
     windowMs,
-    parts: [expiry, retention, wheel, events, polls, waits],
+    parts: [expiry, retention, wheel, recycling, events, polls, waits],
   })
 }
 

@@ -138,6 +138,33 @@ export function boot(nonce: string, counter: number): Record<string, string> {
   }
 }
 
+/** The store, but that `before` ends before the first `method` of a mailbox begins for which it has something to do. */
+export function interruptedStore(
+  store: Store,
+  method: 'read' | 'update',
+  before: () => Promise<unknown> | undefined,
+): Store {
+  let isOver = false
+  const interrupt = async (bucket: unknown): Promise<void> => {
+    if (bucket !== 'mailboxes' || isOver) return
+    const work = before()
+    isOver = work !== undefined
+    await work
+  }
+  return new Proxy(store, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name)
+      if (typeof value !== 'function') return value
+      const bound = value.bind(target) as (...args: readonly unknown[]) => unknown
+      if (name !== method) return bound
+      return async (...args: readonly unknown[]) => {
+        await interrupt(args[0])
+        return bound(...args)
+      }
+    },
+  })
+}
+
 async function jsonCall(
   url: URL,
   method: string,

@@ -241,6 +241,11 @@ export const BOOT_GONE_MS = 180_000
 export const STREAM_QUEUE_BYTES_MAX = 262_144
 /** Time a stream's reader may stand still with a full queue before it is cut, ms. */
 export const STREAM_STALL_MS_MAX = 20_000
+/** Oldest that a stream gets unless the hub is told otherwise, ms; each ends at half of it or later. */
+export const STREAM_AGE_MS_DEFAULT = 3_600_000
+/** Shortest and longest that a hub may be told, ms: half of the shortest is `STREAM_PROVEN_MS`, before which agents take an end for a failing path. */
+export const STREAM_AGE_MS_MIN = 120_000
+export const STREAM_AGE_MS_MAX = 604_800_000
 /** Operators waiting (`?wait=`) at once on one hub. */
 export const WAITERS_MAX = 1_000
 /** Agents, controls or history entries on one page of a listing. */

@@ -4,11 +4,12 @@ import { encodePreamble, limits, type Boot, type Clock } from '@downlink/protoco
 import type { AgentMemories } from '../controls/agent-memory.ts'
 import type { MailboxChanges } from '../controls/mailbox-changes.ts'
 import type { ControlService } from '../controls/service.ts'
-import type { Agents } from '../enrollment/agents.ts'
+import { standingRefusal, type Agents } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
 import type { AgentCall, AgentRoute } from '../http/agent-api.ts'
 import { bootOf, headerText } from '../http/boot-headers.ts'
 import type { Store } from '../store/store.ts'
+import { assertNewestBoot } from './earlier-boots.ts'
 import { createPusher, type Pusher } from './push.ts'
 import { admitDisplacement, type SessionRegistry } from './session-registry.ts'
 import { createSession, type Session, type SessionConnection } from './session.ts'
@@ -44,12 +45,11 @@ export function createEventsRoute(options: EventsRouteOptions): AgentRoute & Dis
     if (session !== undefined) pushers.get(session)?.deliver(change)
   })
 
-  async function handle({ agent, request, response }: AgentCall): Promise<void> {
+  async function handle({ agent, keyId, request, response }: AgentCall): Promise<void> {
     const { agentId } = agent
     assertServing()
     const boot = bootOf(request)
-    const { earlierBoots } = await service.mailbox(agentId)
-    if (boot !== undefined && earlierBoots.includes(boot.bootNonce)) throw hashTaken(agentId)
+    await assertNewestBoot(options, agentId, boot?.bootNonce)
     if (response.destroyed) return
     // It may have begun to stop meanwhile, and ends no stream that opens from then on.
     assertServing()
@@ -73,8 +73,8 @@ export function createEventsRoute(options: EventsRouteOptions): AgentRoute & Dis
     // Read only now that changes reach the session: whatever is committed from here on is pushed by itself.
     try {
       const [mailbox, stored] = await Promise.all([service.mailbox(agentId), agents.read(agentId)])
-      // A revocation may have been committed between the check of the key and the attaching.
-      if (stored?.revoked !== undefined) session.end()
+      // Its agent may have been revoked, or its key replaced, between the check of the key and the attaching.
+      if (standingRefusal(stored, keyId) !== undefined) session.end()
       pushers.get(session)?.deliver({ mailbox })
     } catch (error) {
       session.end()
@@ -110,14 +110,6 @@ export function createEventsRoute(options: EventsRouteOptions): AgentRoute & Dis
   }
 
   return { method: 'GET', path: 'events', handle, [Symbol.dispose]: () => listener[Symbol.dispose]() }
-}
-
-/** The refusal of a second copy of an identity: the newer start keeps it (R-52). */
-export function hashTaken(agentId: string): HubError {
-  return new HubError(
-    'agent_hash_taken',
-    `Another, newer process is agent ${agentId}. Stop one of the two, or enroll this one under an id of its own.`,
-  )
 }
 
 function connectionOf(response: ServerResponse): SessionConnection {

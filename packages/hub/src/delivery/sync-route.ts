@@ -14,7 +14,7 @@ import { HubError } from '../hub-error.ts'
 import type { AgentCall, AgentRoute } from '../http/agent-api.ts'
 import { replyJson } from '../http/json-reply.ts'
 import { readJsonObject } from '../http/json-request.ts'
-import { hashTaken } from './events-route.ts'
+import { hashTaken } from './earlier-boots.ts'
 import type { HeartbeatTimes } from './heartbeat-times.ts'
 import type { OwnSync } from './own-sync.ts'
 import type { SessionRegistry } from './session-registry.ts'
@@ -48,6 +48,7 @@ export function createSyncRoute(options: SyncRouteOptions): AgentRoute {
     memory.isNudged = false
     const answer = await service.sync(agentId, sync, beganServiceMs)
     if (answer === 'clone') throw hashTaken(agentId)
+    await endReplacedStream(agentId, sync)
     const own = await options.ownSync(agentId, body, answer)
     rememberPath(memory, sync, times, clock.monotonicMs())
     const watching = isWatched(memory, clock.monotonicMs())
@@ -75,6 +76,14 @@ export function createSyncRoute(options: SyncRouteOptions): AgentRoute {
       )
     }
     polls.recheck(agentId)
+  }
+  /** A sync of a newer boot has made the boot of the open stream an earlier one, which is pushed nothing any more. */
+  async function endReplacedStream(agentId: string, { boot }: SyncRequest): Promise<void> {
+    const nonce = registry.get(agentId)?.boot?.bootNonce
+    if (boot === undefined || nonce === undefined || nonce === boot.bootNonce) return
+    const { earlierBoots } = await service.mailbox(agentId)
+    const session = registry.get(agentId)
+    if (session?.boot !== undefined && earlierBoots.includes(session.boot.bootNonce)) session.end()
   }
   /** A stream whose heartbeats are not echoed may bring nothing. */
   function isReachedByStream(agentId: string, memory: AgentMemory): boolean {

@@ -2,12 +2,12 @@
 import type { Clock } from '@downlink/protocol'
 import type { AgentMemories } from '../controls/agent-memory.ts'
 import type { ControlService } from '../controls/service.ts'
-import { agentRevoked, type Agents } from '../enrollment/agents.ts'
+import { standingRefusal, type Agents } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
 import type { AgentCall, AgentRoute } from '../http/agent-api.ts'
 import { bootOf } from '../http/boot-headers.ts'
 import { replyError, replyJson } from '../http/json-reply.ts'
-import { hashTaken } from './events-route.ts'
+import { assertNewestBoot } from './earlier-boots.ts'
 import { admitDisplacement } from './session-registry.ts'
 import type { WakePolls } from './wake-polls.ts'
 
@@ -26,12 +26,11 @@ export interface WakeRouteOptions {
 export function createWakeRoute(options: WakeRouteOptions): AgentRoute {
   const { clock, agents, service, memories, polls, drainingMs } = options
 
-  async function handle({ agent, request, response }: AgentCall): Promise<void> {
+  async function handle({ agent, keyId, request, response }: AgentCall): Promise<void> {
     const { agentId } = agent
     assertServing()
     const boot = bootOf(request)
-    const { earlierBoots } = await service.mailbox(agentId)
-    if (boot !== undefined && earlierBoots.includes(boot.bootNonce)) throw hashTaken(agentId)
+    await assertNewestBoot(options, agentId, boot?.bootNonce)
     if (response.destroyed) return
     // It may have begun to stop meanwhile, and answers no poll that is held from then on.
     assertServing()
@@ -42,7 +41,8 @@ export function createWakeRoute(options: WakeRouteOptions): AgentRoute {
     try {
       // Read only now that changes reach the poll: whatever is committed from here on is seen by itself.
       const [mailbox, stored] = await Promise.all([service.mailbox(agentId), agents.read(agentId)])
-      if (stored?.revoked !== undefined) poll.end({ kind: 'refused', error: agentRevoked(agentId) })
+      const refusal = standingRefusal(stored, keyId)
+      if (refusal !== undefined) poll.end({ kind: 'refused', error: refusal })
       poll.take(mailbox.version)
     } catch (error) {
       poll.end({ kind: 'gone' })

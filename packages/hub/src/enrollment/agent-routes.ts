@@ -22,7 +22,7 @@ import {
 import type { ControlService } from '../controls/service.ts'
 import type { SessionRegistry } from '../delivery/session-registry.ts'
 import type { WakePolls } from '../delivery/wake-polls.ts'
-import { hashTaken } from '../delivery/events-route.ts'
+import { assertNewestBoot } from '../delivery/earlier-boots.ts'
 import { agentMismatch } from '../delivery/sync-route.ts'
 import { HubError } from '../hub-error.ts'
 import type { AgentCall, AgentRoute, PublicRoute } from '../http/agent-api.ts'
@@ -40,6 +40,8 @@ export interface AgentRoutesOptions {
   readonly clock: Clock
   readonly registry: SessionRegistry
   readonly polls: WakePolls
+  /** Ends the stream and the poll of an agent whose key was replaced. */
+  readonly endLinks: (agentId: string) => void
 }
 
 /** Originals keep the id of their user; here all agents belong to the hub's owner. */
@@ -61,7 +63,7 @@ export function createAgentRoutes(options: AgentRoutesOptions): readonly (AgentR
 }
 
 async function exchange(
-  { enrollmentKeys }: AgentRoutesOptions,
+  { enrollmentKeys, endLinks }: AgentRoutesOptions,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -79,21 +81,22 @@ async function exchange(
     agentId,
     ...textsOf(body, ['hostname', 'platform', 'exchangeId']),
   })
+  // The key before it is retired, whoever holds it.
+  endLinks(agentId)
   await replyJson(response, 200, { apiKey, userId: USER_ID, agentId })
 }
 
-async function register({ memories, agents, service }: AgentRoutesOptions, call: AgentCall): Promise<void> {
+async function register(options: AgentRoutesOptions, call: AgentCall): Promise<void> {
+  const { memories, agents } = options
   const body = await bodyOfAgent(call)
   const { agentId } = call.agent
-  const { earlierBoots } = await service.mailbox(agentId)
   // An older boot would take the key away from the newer one.
-  if (earlierBoots.includes(stringField(body, 'bootNonce', limits.ID_CHARS_MAX) ?? ''))
-    throw hashTaken(agentId)
+  await assertNewestBoot(options, agentId, bootNonceOf(body))
   const memory = memories.of(agentId)
   const identity: AgentIdentity = textsOf(body, ['name', 'version', 'os', 'arch'])
   memory.identity = { ...memory.identity, ...identity }
   const successor = agents.isRotationWanted(call.agent, call.keyId)
-    ? await agents.issueKey(agentId)
+    ? await agents.issueKey(agentId, call.keyId)
     : undefined
   await replyJson(call.response, 200, {
     success: true,
@@ -103,11 +106,14 @@ async function register({ memories, agents, service }: AgentRoutesOptions, call:
   })
 }
 
-async function deregister({ memories, registry, polls }: AgentRoutesOptions, call: AgentCall): Promise<void> {
-  await bodyOfAgent(call)
-  memories.of(call.agent.agentId).deregistered = true
-  registry.get(call.agent.agentId)?.end()
-  polls.end(call.agent.agentId, { kind: 'wake', wake: false })
+async function deregister(options: AgentRoutesOptions, call: AgentCall): Promise<void> {
+  const { memories, registry, polls } = options
+  const { agentId } = call.agent
+  // The good-bye of an older boot must not end what the newer one has open.
+  await assertNewestBoot(options, agentId, bootNonceOf(await bodyOfAgent(call)))
+  memories.of(agentId).deregistered = true
+  registry.get(agentId)?.end()
+  polls.end(agentId, { kind: 'wake', wake: false })
   await replyJson(call.response, 200, { success: true })
 }
 
@@ -155,6 +161,10 @@ async function taskControl({ service }: AgentRoutesOptions, call: AgentCall): Pr
     ...(typeof reason === 'string' ? { reason: reason.slice(0, limits.MESSAGE_CHARS_MAX) } : {}),
   })
   await replyJson(call.response, 200, { success: true })
+}
+
+function bootNonceOf(body: JsonObject): string | undefined {
+  return stringField(body, 'bootNonce', limits.ID_CHARS_MAX)
 }
 
 async function bodyOfAgent({ request, agent }: AgentCall): Promise<JsonObject> {

@@ -57,8 +57,11 @@ export interface Agents {
   askRotation(agentId: string, by: string): Promise<AgentDocument | undefined>
   /** Whether the agent should replace the key that it uses: somebody wants it, or the key is too old (R-64). */
   isRotationWanted(agent: AgentDocument, keyId: string): boolean
-  /** Makes the successor of a key, which stays valid until this one is used (R-64). @throws HubError `agent_revoked`. */
-  issueKey(agentId: string): Promise<MintedToken>
+  /**
+   * Makes the successor of the key with which it is asked for, which stays valid until this one is used (R-64).
+   * @throws HubError `agent_revoked`, or `key_retired` if that key was replaced meanwhile.
+   */
+  issueKey(agentId: string, askedWith: string): Promise<MintedToken>
   /** Revokes all keys in one commit; false if there is no such agent. */
   revoke(agentId: string, by: string): Promise<boolean>
 }
@@ -109,16 +112,16 @@ export function createAgents(store: Store, clock: Clock, keyAgeMsMax: number = I
       })
     },
     isRotationWanted(agent, keyId) {
-      const key = agent.keys.find((other) => other.keyId === keyId)
+      const key = keyOf(agent, keyId)
       if (key?.state !== 'current') return false
       return agent.rotation !== undefined || clock.wallMs() - key.createdMs > keyAgeMsMax
     },
-    async issueKey(agentId) {
+    async issueKey(agentId, askedWith) {
       const { token, keyId, hash } = mintToken('agent', agentId)
       const createdMs = clock.wallMs()
       await store.update<AgentDocument, void>('agents', agentId, (before) => {
-        if (before === undefined) throw unauthorized()
-        if (before.revoked !== undefined) throw agentRevoked(agentId)
+        const refusal = standingRefusal(before, askedWith)
+        if (refusal !== undefined || before === undefined) throw refusal ?? unauthorized()
         const document = { ...before, keys: keysIssued(before.keys, { keyId, hash, createdMs }) }
         const history = [keyHistory('agent.key_issued', agentId, keyId, clock)]
         return { document, history, result: undefined }
@@ -148,6 +151,18 @@ export function mayEnroll(
   if (agent?.revoked !== undefined) return !credential.isRepeat
   if (agent === undefined || credential.mayReplace) return true
   return credential.exchange !== undefined && agent.keys.some((key) => key.exchange === credential.exchange)
+}
+
+/** Why a key whose secret was right is refused, or undefined: its agent was revoked, or the key is replaced or forgotten. */
+export function standingRefusal(agent: AgentDocument | undefined, keyId: string): HubError | undefined {
+  const key = keyOf(agent, keyId)
+  if (agent === undefined || key === undefined) return unauthorized()
+  if (agent.revoked !== undefined) return agentRevoked(agent.agentId)
+  if (key.state !== 'retired') return undefined
+  return new HubError(
+    'key_retired',
+    `This key of agent ${agent.agentId} was replaced by a newer one. Use that, or enroll the agent again.`,
+  )
 }
 
 /** The refusal of an agent for whose revocation there is a stored tombstone (R-62). */
@@ -203,17 +218,15 @@ function keyHistory(kind: string, agentId: string, keyId: string, clock: Clock):
 
 /** The agent, if the token's secret is that of a key of its that is valid. */
 function checkedAgent(agent: AgentDocument | undefined, parts: TokenParts): AgentDocument {
-  const key = agent?.keys.find((other) => other.keyId === parts.keyId)
-  const isRight = isSecret(parts.secret, key?.hash)
-  if (agent === undefined || key === undefined || !isRight) throw unauthorized()
-  if (agent.revoked !== undefined) throw agentRevoked(agent.agentId)
-  if (key.state === 'retired') {
-    throw new HubError(
-      'key_retired',
-      `This key of agent ${agent.agentId} was replaced by a newer one. Use that, or enroll the agent again.`,
-    )
-  }
+  const isRight = isSecret(parts.secret, keyOf(agent, parts.keyId)?.hash)
+  if (agent === undefined || !isRight) throw unauthorized()
+  const refusal = standingRefusal(agent, parts.keyId)
+  if (refusal !== undefined) throw refusal
   return agent
+}
+
+function keyOf(agent: AgentDocument | undefined, keyId: string): AgentKey | undefined {
+  return agent?.keys.find((key) => key.keyId === keyId)
 }
 
 function unauthorized(): HubError {

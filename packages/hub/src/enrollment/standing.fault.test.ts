@@ -4,13 +4,13 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createTestClock, type TestClock } from '../../../testkit/src/test-clock.ts'
 import {
   boot,
+  interruptedStore,
   ours,
   startHub,
   type AgentFixture,
   type HubFixture,
   type Reply,
 } from '../../test/hub-fixture.ts'
-import type { Store } from '../store/store.ts'
 
 const pause = { action: 'pause', taskId: 't1' }
 
@@ -32,25 +32,6 @@ async function record(): Promise<Record<string, unknown>> {
 async function register(who: AgentFixture, more: object = {}): Promise<string | undefined> {
   const { body } = await who.call('POST', 'register', { agentId: 'a1', ...more } as never)
   return body.agentKey as string | undefined
-}
-
-/** The store, but that `before` ends before the first change of a mailbox begins. */
-function interrupted(store: Store, before: () => Promise<unknown>): Store {
-  let isOver = false
-  const update: Store['update'] = async (bucket, key, change) => {
-    if (bucket === 'mailboxes' && !isOver) {
-      isOver = true
-      await before()
-    }
-    return store.update(bucket, key, change)
-  }
-  return new Proxy(store, {
-    get(target, name) {
-      if (name === 'update') return update
-      const value: unknown = Reflect.get(target, name)
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value
-    },
-  })
 }
 
 describe('given an operator who wants another key', () => {
@@ -159,7 +140,7 @@ describe('given a revocation', () => {
     await using racing = await startHub({
       // The control was let in; before it is stored, the revocation takes place from beginning to end.
       wrapStore: (store) =>
-        interrupted(store, () => (revoked = racing.operator('DELETE', '/api/v1/agents/a1'))),
+        interruptedStore(store, 'update', () => (revoked = racing.operator('DELETE', '/api/v1/agents/a1'))),
     })
     await racing.enroll('a1')
     const [path, body] = request('t1')
