@@ -53,6 +53,7 @@ const ENDPOINTS: readonly Endpoint[] = [
     by: 'read',
     unknown: [api('events?agentId=nobody'), 'agent_not_found'],
   },
+  { method: 'GET', path: '/metrics', by: 'read' },
   { method: 'GET', path: api('operator-tokens'), by: 'admin' },
   { method: 'POST', path: api('operator-tokens'), by: 'admin', hasBody: true },
   {

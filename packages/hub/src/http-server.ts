@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { limits } from '@downlink/protocol'
 import { AGENT_API_PREFIX, type AgentApi } from './http/agent-api.ts'
 import { rawErrorReply } from './http/json-reply.ts'
+import type { RequestFacts } from './http/request-facts.ts'
 import type { RequestGuard } from './http/request-guard.ts'
 
 /** Answers a request, or hands on what is not the hub's. */
@@ -19,15 +20,17 @@ export interface HandlerOptions {
   readonly guard: RequestGuard
   /** Called for every request that the hub answers, before it does. */
   readonly onRequest: (response: ServerResponse) => void
+  /** Called for every request to the hub, refused ones too. */
+  readonly follow: (request: IncomingMessage, response: ServerResponse, api: RequestFacts['api']) => void
   readonly agentApi: AgentApi
   readonly operatorApi: (request: IncomingMessage, response: ServerResponse) => void
 }
 
-const OPERATOR_PATHS = /^\/(?:api\/v1(?:\/|$)|healthz$|readyz$)/
+const OPERATOR_PATHS = /^\/(?:api\/v1(?:\/|$)|healthz$|readyz$|metrics$)/
 
 /** Makes the handler. It needs no server of its own. */
 export function createHandler(options: HandlerOptions): Handler {
-  const { basePath, guard, onRequest, agentApi, operatorApi } = options
+  const { basePath, guard, follow, onRequest, agentApi, operatorApi } = options
   return (request, response, next) => {
     const url = request.url ?? '/'
     const isOurs = basePath === '' || url === basePath || url.startsWith(`${basePath}/`)
@@ -40,6 +43,7 @@ export function createHandler(options: HandlerOptions): Handler {
       return
     }
     request.url = ownUrl
+    follow(request, response, isAgents ? 'agents' : 'operators')
     guard(request, response, () => {
       onRequest(response)
       if (isAgents) agentApi(request, response, path)

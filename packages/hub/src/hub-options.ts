@@ -55,6 +55,11 @@ export interface HubOptions {
    * @defaultValue 90 days
    */
   readonly historyMs?: number
+  /**
+   * Lets whoever can reach the hub read `/metrics`: they tell no agent's or operator's name, but how much there is to do.
+   * @defaultValue false: it needs a token with the scope `read`
+   */
+  readonly areMetricsOpen?: boolean
   /** @defaultValue nothing is logged */
   readonly logger?: Logger
   /**
@@ -108,6 +113,7 @@ export interface HubSettings {
   readonly acceptPerS: number
   readonly streamAgeMsMax: number
   readonly historyMs: number
+  readonly areMetricsOpen: boolean
   readonly logger: Logger
   readonly basePath: string
   readonly authenticateOperator: AuthenticateOperator | undefined
@@ -125,6 +131,7 @@ export function checkedSettings(options: HubOptions): HubSettings {
     acceptPerS = limits.ACCEPT_PER_S_DEFAULT,
     streamAgeMsMax = limits.STREAM_AGE_MS_DEFAULT,
     historyMs = limits.HISTORY_MS_DEFAULT,
+    areMetricsOpen = false,
     basePath = '',
     clock = systemClock,
     random = systemRandom,
@@ -153,7 +160,8 @@ export function checkedSettings(options: HubOptions): HubSettings {
   const rates = { agentRequestsPerS, operatorRequestsPerS, acceptPerS }
   const ages = { agentKeyAgeMsMax, streamAgeMsMax, historyMs }
   const hooks = { authenticateOperator, onSync }
-  return { store, clock, random, heartbeatMs, wakeHoldMs, ...rates, ...ages, ...hooks, logger, basePath }
+  const times = { heartbeatMs, wakeHoldMs, ...ages }
+  return { store, clock, random, ...times, ...rates, ...hooks, areMetricsOpen, logger, basePath }
 }
 
 function assertWithin(name: string, value: number, min: number, max: number): void {

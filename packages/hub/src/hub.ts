@@ -6,10 +6,12 @@ import type { AddressInfo } from 'node:net'
 import { DownlinkError, limits } from '@downlink/protocol'
 import type { FastifyInstance } from 'fastify'
 import { createAgentMemories, rememberSeen } from './controls/agent-memory.ts'
+import { ControlCounts } from './controls/control-counts.ts'
 import { createControlWaits, type ControlWaits } from './controls/control-waits.ts'
 import { startExpiryLoop } from './controls/expiry-loop.ts'
 import { createMailboxChanges } from './controls/mailbox-changes.ts'
 import { createControlService } from './controls/service.ts'
+import { DeliveryCounts } from './delivery/delivery-counts.ts'
 import { drainStreams } from './delivery/drain.ts'
 import { createEventsRoute } from './delivery/events-route.ts'
 import { HeartbeatTimes } from './delivery/heartbeat-times.ts'
@@ -31,7 +33,10 @@ import { createAgentApi } from './http/agent-api.ts'
 import { createInProcessFetch, type Fetch } from './http/in-process-fetch.ts'
 import { createInFlight, type InFlight } from './http/in-flight.ts'
 import { createRateLimits } from './http/rate-limits.ts'
+import { RequestCounts } from './http/request-facts.ts'
 import { createRequestGuard } from './http/request-guard.ts'
+import { hubMetrics } from './metrics/hub-metrics.ts'
+import { startProcessMetrics } from './metrics/process-metrics.ts'
 import { createOperatorTokens } from './operator/operator-tokens.ts'
 import { createOperatorApp } from './operator/operator-app.ts'
 import { feedRecords } from './operator/read-agent.ts'
@@ -69,28 +74,42 @@ export async function createHub(options: HubOptions): Promise<Hub> {
   const settings = checkedSettings(options)
   const { store, clock, logger, heartbeatMs } = settings
   const memories = createAgentMemories()
+  const counts = new DeliveryCounts()
+  const controlCounts = new ControlCounts()
+  const requests = new RequestCounts()
   const changes = createMailboxChanges()
   const registry = createSessionRegistry()
-  const polls = createWakePolls({ clock, holdMs: settings.wakeHoldMs, memories, changes })
-  const rates = createRateLimits(settings)
+  const polls = createWakePolls({ clock, holdMs: settings.wakeHoldMs, memories, changes, counts })
+  const rates = createRateLimits({ ...settings, requests })
   const inFlight = createInFlight(clock)
   const agents = createAgents(store, clock, settings.agentKeyAgeMsMax)
   const enrollmentKeys = createEnrollmentKeys(store, clock, agents)
   const operatorTokens = createOperatorTokens(store, clock, logger)
-  const service = createControlService({ store, clock, hubBoot: randomUUID(), memories, changes })
+  const service = createControlService({
+    store,
+    clock,
+    hubBoot: randomUUID(),
+    memories,
+    changes,
+    counts: controlCounts,
+  })
   const waits = createControlWaits({ clock, changes, memories, read: (id) => service.control(id) })
   const times = new HeartbeatTimes()
   const draining: Draining = { backAtMs: undefined }
   const windowMs = (): number => reconnectWindowMs(registry.size + polls.size, settings.acceptPerS)
   // Whoever opened these may have had the old key from somewhere else.
   const endLinks = (agentId: string): void => {
-    registry.get(agentId)?.end()
+    registry.get(agentId)?.end('key_replaced')
     polls.end(agentId, { kind: 'wake', wake: true })
   }
   const parts = {
     ...settings,
     memories,
     changes,
+    counts,
+    controlCounts,
+    requests,
+    inFlight,
     registry,
     polls,
     rates,
@@ -123,13 +142,16 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     onKeyReplaced: endLinks,
   })
   const feed = createFeed({ ...parts, records: feedRecords(parts) })
-  const operatorApp = await createOperatorApp({ ...parts, feed })
+  const processMetrics = startProcessMetrics()
+  const metrics = [...hubMetrics({ ...parts, feed }), ...processMetrics.metrics]
+  const operatorApp = await createOperatorApp({ ...parts, feed, metrics })
   const expiry = await startExpiryLoop({
     store,
     clock,
     changes,
     logger,
     expire: (agentId) => service.expire(agentId),
+    onMailbox: (mailbox) => controlCounts.take(mailbox),
   })
   const retention = startRetentionLoop(parts)
   const wheel = startHeartbeatWheel({ clock, heartbeatMs, sessions: () => registry.all(), windowMs, times })
@@ -137,6 +159,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
   const handler = createHandler({
     basePath: settings.basePath,
     guard: createRequestGuard(clock),
+    follow: (_request, response, api) => requests.follow(response, api),
     onRequest(response) {
       inFlight.follow(response)
       if (draining.backAtMs !== undefined) response.setHeader('Connection', 'close')
@@ -156,7 +179,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     handler,
     fetch: createInProcessFetch(createHttpServer(handler), settings.basePath),
     windowMs,
-    parts: [expiry, retention, wheel, recycling, events, polls, waits],
+    parts: [processMetrics, expiry, retention, wheel, recycling, events, polls, waits],
   })
 }
 

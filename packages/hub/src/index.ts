@@ -1,4 +1,6 @@
 /** The server side of the Downlink control channel. */
+export type { CommitCounts } from './store/commit-counts.ts'
+export type { Histogram } from './metrics/histogram.ts'
 export { StoreError } from './store/store.ts'
 export type {
   Bucket,

@@ -237,6 +237,7 @@ describe('given requests that are wrong', () => {
 function failingStore(failure: () => StoreError['code'] | undefined, bucketThatFails?: Bucket) {
   return (inner: Store): Store => ({
     epoch: inner.epoch,
+    counts: inner.counts,
     serviceMs: () => inner.serviceMs(),
     read: (bucket, key) => inner.read(bucket, key),
     list: (bucket, page) => inner.list(bucket, page),

@@ -69,6 +69,8 @@ export interface AgentMemory {
   /** What its next requests may use of its rate. */
   requests?: TokenBucket
   deregistered: boolean
+  /** It was revoked here, and has not been enrolled again since. */
+  isRevoked: boolean
   /** Until when somebody looks at it, on the monotonic clock. */
   watchedUntilMs: number
   /** Operators that wait for one of its controls. */
@@ -80,6 +82,8 @@ export interface AgentMemories {
   /** The memory of an agent that is known to exist; made when missing. */
   of(agentId: string): AgentMemory
   peek(agentId: string): AgentMemory | undefined
+  /** With the ids of their agents. */
+  all(): Iterable<readonly [agentId: string, memory: AgentMemory]>
 }
 
 /** Makes an empty set of memories. */
@@ -100,6 +104,7 @@ export function createAgentMemories(): AgentMemories {
         displacedAtMs: [],
         isNudged: false,
         deregistered: false,
+        isRevoked: false,
         watchedUntilMs: 0,
         waiters: 0,
       }
@@ -107,6 +112,7 @@ export function createAgentMemories(): AgentMemories {
       return created
     },
     peek: (agentId) => memories.get(agentId),
+    all: () => memories,
   }
 }
 
@@ -115,6 +121,7 @@ export function rememberSeen(memory: AgentMemory, clock: Clock): void {
   memory.lastSeenWallMs = clock.wallMs()
   memory.lastSeenMonotonicMs = clock.monotonicMs()
   memory.deregistered = false
+  memory.isRevoked = false
 }
 
 /** Takes in what a committed sync showed; one that a later sync overtook shows tasks as they no longer are. */

@@ -24,6 +24,7 @@ export interface WaitSlot extends Disposable {
 
 /** The waits of one hub. */
 export interface ControlWaits extends Disposable {
+  readonly size: number
   /**
    * Takes a place before anything is made, so that a full hub refuses without having made it.
    * The agent counts as watched meanwhile, so it syncs more often.
@@ -112,6 +113,9 @@ export function createControlWaits(options: ControlWaitsOptions): ControlWaits {
   }
 
   return {
+    get size() {
+      return reserved
+    },
     reserve(agentId) {
       if (reserved >= limits.WAITERS_MAX) {
         throw new HubError(

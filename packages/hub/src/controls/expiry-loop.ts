@@ -12,6 +12,8 @@ export interface ExpiryLoopOptions {
   readonly changes: MailboxChanges
   readonly logger: Logger
   readonly expire: (agentId: string) => Promise<void>
+  /** Told of every mailbox, once at first and then as it changes: whoever else follows them all need not read them again. */
+  readonly onMailbox?: (mailbox: Mailbox) => void
 }
 
 /**
@@ -58,6 +60,7 @@ class ExpiryLoop implements Disposable {
   }
 
   #take(mailbox: Mailbox): void {
+    this.#options.onMailbox?.(mailbox)
     let earliestMs = Infinity
     for (const entry of mailbox.open) earliestMs = Math.min(earliestMs, entry.expiresAtServiceMs ?? Infinity)
     if (earliestMs === Infinity) this.#dueMs.delete(mailbox.agentId)

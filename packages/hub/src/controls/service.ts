@@ -22,6 +22,7 @@ import {
   taskRefusal,
   type Asker,
 } from './control-request.ts'
+import type { ControlCounts } from './control-counts.ts'
 import type { Decision, DecisionTime } from './draft.ts'
 import { decideLocally, type LocalDecision } from './lifecycle-local.ts'
 import { closeControls } from './lifecycle-revoked.ts'
@@ -42,6 +43,8 @@ export interface ControlServiceOptions {
   readonly hubBoot: string
   readonly memories: AgentMemories
   readonly changes: MailboxChanges
+  /** @defaultValue of nobody */
+  readonly counts?: ControlCounts
 }
 
 /** Something made, or found to have been made before by the same request. */
@@ -93,6 +96,7 @@ interface Committed<R> {
   readonly result: R
   readonly mailbox: Mailbox
   readonly isChanged: boolean
+  readonly history: Decision['history']
 }
 
 class StoredControlService implements ControlService {
@@ -274,13 +278,14 @@ class StoredControlService implements ControlService {
       // Whoever acts on an older commit from now on must not contradict this decision. The store tries a change on what
       // is committed first: that result is no newer than what is staged, and does not hold.
       if (isChanged && mailbox.version > (memory.decided?.version ?? 0)) memory.decided = mailbox
-      const committed = { result, mailbox, isChanged }
+      const committed = { result, mailbox, isChanged, history }
       return isChanged ? { document: mailbox, history, result: committed } : { result: committed }
     })
     memory.changing.add(work)
     let mailbox: Mailbox | undefined
     try {
       const committed = await work
+      this.#options.counts?.committed(committed.history)
       if (committed.isChanged && committed.mailbox.version >= memory.committedVersion) {
         mailbox = committed.mailbox
         memory.committedVersion = mailbox.version

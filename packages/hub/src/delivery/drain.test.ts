@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { createTestClock } from '../../../testkit/src/test-clock.ts'
 import { createAgentMemories } from '../controls/agent-memory.ts'
 import { createMailboxChanges } from '../controls/mailbox-changes.ts'
+import { DeliveryCounts } from './delivery-counts.ts'
 import { drainSlots, drainStreams } from './drain.ts'
 import { reconnectWindowMs } from './reconnect-window.ts'
 import { createSessionRegistry } from './session-registry.ts'
@@ -107,6 +108,7 @@ function drainOf(streamCount: number, pollCount: number) {
   const polls = createWakePolls({
     clock,
     holdMs: limits.WAKE_HOLD_MS_MAX,
+    counts: new DeliveryCounts(),
     memories: createAgentMemories(),
     changes: createMailboxChanges(),
   })

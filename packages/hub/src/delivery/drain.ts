@@ -65,7 +65,7 @@ export async function drainStreams(
   const ends = [
     ...sessions.map((session) => (slot: DrainSlot) => {
       session.send({ bytes: encodeDrain(slot.reconnectAfterMs) })
-      return () => session.end()
+      return () => session.end('drained')
     }),
     ...pollers.map((agentId) => () => () => polls.release(agentId)),
   ]

@@ -9,6 +9,7 @@ import { HubError } from '../hub-error.ts'
 import type { AgentCall, AgentRoute } from '../http/agent-api.ts'
 import { bootOf, headerText } from '../http/boot-headers.ts'
 import type { Store } from '../store/store.ts'
+import type { DeliveryCounts } from './delivery-counts.ts'
 import { assertNewestBoot } from './earlier-boots.ts'
 import { createPusher, type Pusher } from './push.ts'
 import { admitDisplacement, type SessionRegistry } from './session-registry.ts'
@@ -24,6 +25,7 @@ export interface EventsRouteOptions {
   readonly memories: AgentMemories
   readonly changes: MailboxChanges
   readonly registry: SessionRegistry
+  readonly counts: DeliveryCounts
   /** While the hub stops: how long until another try may succeed, ms. */
   readonly drainingMs: () => number | undefined
   readonly windowMs: () => number
@@ -74,10 +76,11 @@ export function createEventsRoute(options: EventsRouteOptions): AgentRoute & Dis
     try {
       const [mailbox, stored] = await Promise.all([service.mailbox(agentId), agents.read(agentId)])
       // Its agent may have been revoked, or its key replaced, between the check of the key and the attaching.
-      if (standingRefusal(stored, keyId) !== undefined) session.end()
+      const refusal = standingRefusal(stored, keyId)
+      if (refusal !== undefined) session.end(refusal.code === 'agent_revoked' ? 'revoked' : 'key_replaced')
       pushers.get(session)?.deliver({ mailbox })
     } catch (error) {
-      session.end()
+      session.end('failed')
       throw error
     }
   }
@@ -97,6 +100,7 @@ export function createEventsRoute(options: EventsRouteOptions): AgentRoute & Dis
       ...(boot === undefined ? {} : { boot }),
       connection: connectionOf(response),
       clock,
+      counts: options.counts,
       onEnd: () => registry.detach(session),
     })
     response.on('drain', () => session.drained())

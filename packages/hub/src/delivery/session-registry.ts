@@ -28,11 +28,11 @@ export function createSessionRegistry(): SessionRegistry {
     attach(session) {
       const present = sessions.get(session.agentId)
       if (present !== undefined && isNewer(present, session)) {
-        session.end()
+        session.end('displaced')
         return false
       }
       sessions.set(session.agentId, session)
-      present?.end()
+      present?.end('displaced')
       return true
     },
     detach(session) {

@@ -1,5 +1,6 @@
 /** One open stream to an agent: a bounded queue of whole frames in front of any connection that can write and end. */
 import { encodeSync, limits, type Boot, type Clock, type Timer } from '@downlink/protocol'
+import { DeliveryCounts, type StreamEnd } from './delivery-counts.ts'
 
 /** All that a session needs of its connection. */
 export interface SessionConnection {
@@ -23,6 +24,8 @@ export interface SessionOptions {
   readonly boot?: Boot
   readonly connection: SessionConnection
   readonly clock: Clock
+  /** Of the hub. @defaultValue of nobody */
+  readonly counts?: DeliveryCounts
   /** Called once, when nothing more will be written. */
   readonly onEnd?: () => void
 }
@@ -42,8 +45,11 @@ export interface Session {
   sendHeartbeat(bytes: Uint8Array): void
   /** The connection can take more. */
   drained(): void
-  /** Ends the stream; frames that are still queued are dropped, `last` is written if the connection takes it. */
-  end(last?: Uint8Array): void
+  /**
+   * Ends the stream; frames that are still queued are dropped, `last` is written if the connection takes it.
+   * @param why - for the counts. @defaultValue `gone`
+   */
+  end(why?: StreamEnd, last?: Uint8Array): void
 }
 
 /** Makes a session on an open connection; it owns neither sockets nor timers once ended. */
@@ -56,6 +62,7 @@ class QueuedSession implements Session {
   declare readonly boot?: Boot
   readonly openedMs: number
   readonly #options: SessionOptions
+  readonly #counts: DeliveryCounts
   #queue: Frame[] = []
   #queuedBytes = 0
   #syncFrame: Frame | undefined
@@ -69,6 +76,8 @@ class QueuedSession implements Session {
     this.openedMs = options.clock.monotonicMs()
     if (options.boot !== undefined) this.boot = options.boot
     this.#options = options
+    this.#counts = options.counts ?? new DeliveryCounts()
+    this.#counts.streamsAccepted++
   }
 
   get isEnded(): boolean {
@@ -82,6 +91,7 @@ class QueuedSession implements Session {
       return
     }
     if (this.#queuedBytes + frame.bytes.length > limits.STREAM_QUEUE_BYTES_MAX) {
+      this.#counts.overflows++
       this.#queue = []
       this.#queuedBytes = 0
       this.#syncFrame = undefined
@@ -114,10 +124,11 @@ class QueuedSession implements Session {
     }
   }
 
-  end(last?: Uint8Array): void {
+  end(why: StreamEnd = 'gone', last?: Uint8Array): void {
     if (this.#isEnded) return
     if (last !== undefined && !this.#isBlocked) this.#options.connection.write(last)
     this.#isEnded = true
+    this.#counts.streamsEnded[why]++
     this.#stallTimer?.cancel()
     this.#queue = []
     this.#queuedBytes = 0
@@ -127,10 +138,13 @@ class QueuedSession implements Session {
 
   #write(frame: Frame): void {
     const takesMore = this.#options.connection.write(frame.bytes)
+    this.#counts.frames++
+    this.#counts.frameBytes += frame.bytes.length
     frame.onWritten?.()
     if (takesMore || this.#isEnded) return
     this.#isBlocked = true
+    this.#counts.stalls++
     // A reader that stands still holds memory and shows a stream that delivers nothing; without it the agent falls back.
-    this.#stallTimer = this.#options.clock.setTimer(limits.STREAM_STALL_MS_MAX, () => this.end())
+    this.#stallTimer = this.#options.clock.setTimer(limits.STREAM_STALL_MS_MAX, () => this.end('stalled'))
   }
 }

@@ -73,7 +73,7 @@ export function startStreamRecycling(options: StreamRecyclingOptions): Disposabl
     const restMs = recyclingRestMs(registry.size, ageMsMax, options.acceptPerS)
     const { ended, againMs } = decideRecycling(aging(), clock.monotonicMs(), restMs, ageMsMax)
     // As a drain does: our agents come right back, an original sees an end in order.
-    ended?.end(encodeDrain(0))
+    ended?.end('recycled', encodeDrain(0))
     timer = clock.setTimer(Math.ceil(againMs), step)
   }
   if (ageMsMax !== Infinity) step()

@@ -14,6 +14,7 @@ import { HubError } from '../hub-error.ts'
 import type { AgentCall, AgentRoute } from '../http/agent-api.ts'
 import { replyJson } from '../http/json-reply.ts'
 import { readJsonObject } from '../http/json-request.ts'
+import type { DeliveryCounts } from './delivery-counts.ts'
 import { hashTaken } from './earlier-boots.ts'
 import type { HeartbeatTimes } from './heartbeat-times.ts'
 import type { OwnSync } from './own-sync.ts'
@@ -32,6 +33,7 @@ export interface SyncRouteOptions {
   readonly times: HeartbeatTimes
   readonly heartbeatMs: number
   readonly ownSync: OwnSync
+  readonly counts: DeliveryCounts
 }
 
 /** The route. A change that is made meanwhile reaches the agent by its stream, or else with its next sync. */
@@ -40,6 +42,7 @@ export function createSyncRoute(options: SyncRouteOptions): AgentRoute {
 
   async function handle({ agent, keyId, request, response, beganServiceMs }: AgentCall): Promise<void> {
     const { agentId } = agent
+    const beganMs = clock.monotonicMs()
     const body = await readJsonObject(request, limits.AGENT_BODY_BYTES_MAX)
     const sync = parseSyncRequest(body)
     if (sync === undefined) throw new HubError('bad_request', 'The sync has no agentId. Add it.')
@@ -76,6 +79,7 @@ export function createSyncRoute(options: SyncRouteOptions): AgentRoute {
       )
     }
     polls.recheck(agentId)
+    options.counts.syncSeconds.observe((clock.monotonicMs() - beganMs) / 1_000)
   }
   /** A sync of a newer boot has made the boot of the open stream an earlier one, which is pushed nothing any more. */
   async function endReplacedStream(agentId: string, { boot }: SyncRequest): Promise<void> {
@@ -83,7 +87,7 @@ export function createSyncRoute(options: SyncRouteOptions): AgentRoute {
     if (boot === undefined || nonce === undefined || nonce === boot.bootNonce) return
     const { earlierBoots } = await service.mailbox(agentId)
     const session = registry.get(agentId)
-    if (session?.boot !== undefined && earlierBoots.includes(session.boot.bootNonce)) session.end()
+    if (session?.boot !== undefined && earlierBoots.includes(session.boot.bootNonce)) session.end('displaced')
   }
   /** A stream whose heartbeats are not echoed may bring nothing. */
   function isReachedByStream(agentId: string, memory: AgentMemory): boolean {

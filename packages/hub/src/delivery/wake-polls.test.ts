@@ -5,6 +5,7 @@ import { createAgentMemories } from '../controls/agent-memory.ts'
 import { createMailboxChanges } from '../controls/mailbox-changes.ts'
 import { decideDisplacement } from './displacements.ts'
 import { decideWake, type WakeState } from './wake-decision.ts'
+import { DeliveryCounts } from './delivery-counts.ts'
 import { createWakePolls } from './wake-polls.ts'
 
 const state: WakeState = {
@@ -47,7 +48,13 @@ test('given displacements > five a minute are admitted, and the wait told is unt
 
 test('given as many polls as a hub holds > one more agent is refused, one that is held is replaced, and all end', async () => {
   const clock = createTestClock()
-  const options = { clock, holdMs: 1_000, memories: createAgentMemories(), changes: createMailboxChanges() }
+  const options = {
+    clock,
+    holdMs: 1_000,
+    memories: createAgentMemories(),
+    changes: createMailboxChanges(),
+    counts: new DeliveryCounts(),
+  }
   const polls = createWakePolls(options)
   const first = polls.hold('a0', undefined)
   for (let n = 1; n < limits.WAKE_POLLS_MAX; n++) polls.hold(`a${n}`, undefined)

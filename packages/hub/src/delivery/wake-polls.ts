@@ -3,6 +3,7 @@ import { limits, type Boot, type Clock, type Timer } from '@downlink/protocol'
 import type { AgentMemories } from '../controls/agent-memory.ts'
 import type { MailboxChanges } from '../controls/mailbox-changes.ts'
 import { HubError } from '../hub-error.ts'
+import type { DeliveryCounts } from './delivery-counts.ts'
 import { decideWake } from './wake-decision.ts'
 
 /** How a poll ends: with an answer, with a refusal, or (`gone`) because nobody waits for it any more. */
@@ -47,6 +48,7 @@ export interface WakePollsOptions {
   readonly holdMs: number
   readonly memories: AgentMemories
   readonly changes: MailboxChanges
+  readonly counts: DeliveryCounts
 }
 
 /** Listens to changes from now on, until disposed of. */
@@ -157,7 +159,9 @@ class TimedPoll implements HeldPoll {
     this.#isEnded = true
     this.#holdTimer.cancel()
     this.#wakeTimer?.cancel()
+    if (end.kind === 'wake' && !end.wake) this.#options.counts.pollsUnwoken++
     if (end.kind === 'wake' && end.wake) {
+      this.#options.counts.pollsWoken++
       this.#options.memories.of(this.#agentId).lastWakeMs = this.#options.clock.monotonicMs()
     }
     this.#onEnd(end)

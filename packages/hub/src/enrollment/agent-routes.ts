@@ -112,7 +112,7 @@ async function deregister(options: AgentRoutesOptions, call: AgentCall): Promise
   // The good-bye of an older boot must not end what the newer one has open.
   await assertNewestBoot(options, agentId, bootNonceOf(await bodyOfAgent(call)))
   memories.of(agentId).deregistered = true
-  registry.get(agentId)?.end()
+  registry.get(agentId)?.end('deregistered')
   polls.end(agentId, { kind: 'wake', wake: false })
   await replyJson(call.response, 200, { success: true })
 }

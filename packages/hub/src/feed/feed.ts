@@ -29,6 +29,8 @@ export interface FeedSubscription {
 
 /** The feed of one hub. */
 export interface Feed extends Disposable {
+  /** How many read it now. */
+  readonly size: number
   /**
    * Sends what happened since, then what happens. A sink that does not keep up is ended: its reader comes back with the
    * last id that it has seen.
@@ -79,6 +81,10 @@ class HistoryFeed implements Feed {
   constructor(options: FeedOptions) {
     this.#options = options
     this.#listening = options.store.watchHistory(() => this.#onChange())
+  }
+
+  get size(): number {
+    return this.#subscribers.size
   }
 
   subscribe(sink: FeedSink, subscription: FeedSubscription): Disposable {

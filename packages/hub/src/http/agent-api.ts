@@ -6,6 +6,7 @@ import type { AgentDocument, Agents } from '../enrollment/agents.ts'
 import { HubError, hubErrorOf } from '../hub-error.ts'
 import type { Logger } from '../logger.ts'
 import { replyError } from './json-reply.ts'
+import { factsOf } from './request-facts.ts'
 import type { RateLimits } from './rate-limits.ts'
 
 /** Every agent route begins with it. */
@@ -61,9 +62,12 @@ export function createAgentApi(options: AgentApiOptions): AgentApi {
   async function answer(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
     const beganServiceMs = serviceMs()
     const route = findRoute(routes, request.method ?? '', path, response)
+    const facts = factsOf(response)
+    facts.route = route.path
     if ('handlePublic' in route) return route.handlePublic(request, response)
     const token = bearerToken(request.headers.authorization)
     const { agent, keyId, isFirstUse } = await agents.authenticate(token)
+    facts.by = agent.agentId
     if (isFirstUse) onKeyReplaced(agent.agentId)
     onSeen(agent.agentId)
     rates.countAgent(memories.of(agent.agentId))

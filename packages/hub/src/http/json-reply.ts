@@ -2,6 +2,7 @@
 import type { ServerResponse } from 'node:http'
 import { ERROR_CODES, limits } from '@downlink/protocol'
 import { errorBody, errorHeaders, type HubError } from '../hub-error.ts'
+import { factsOf } from './request-facts.ts'
 
 /** Sends `value`; resolves when the socket has taken the bytes, and also when it is gone. */
 export function replyJson(response: ServerResponse, status: number, value: unknown): Promise<boolean> {
@@ -28,6 +29,7 @@ export function replyError(response: ServerResponse, error: HubError): void {
     response.destroy()
     return
   }
+  factsOf(response).code = error.code
   for (const [name, value] of Object.entries(errorHeaders(error))) response.setHeader(name, value)
   // What is left of a refused body is not worth reading.
   if (!response.req.complete) response.setHeader('Connection', 'close')

@@ -2,6 +2,7 @@
 import { limits, type Clock } from '@downlink/protocol'
 import type { AgentMemory } from '../controls/agent-memory.ts'
 import { HubError } from '../hub-error.ts'
+import type { RequestCounts } from './request-facts.ts'
 import { takeToken, type Rate, type TokenBucket } from './token-bucket.ts'
 
 /** The rates of one hub. */
@@ -22,6 +23,7 @@ export interface RateLimitsOptions {
   readonly clock: Clock
   readonly agentRequestsPerS: number
   readonly operatorRequestsPerS: number
+  readonly requests: RequestCounts
 }
 
 const FAILURES: Rate = { perS: limits.AUTH_FAILURES_PER_S, burst: limits.AUTH_FAILURES_BURST }
@@ -29,7 +31,7 @@ const FAILURE_CODES: ReadonlySet<string> = new Set(['unauthorized', 'invalid'])
 
 /** Makes limits on which nothing was used yet. */
 export function createRateLimits(options: RateLimitsOptions): RateLimits {
-  const { clock } = options
+  const { clock, requests } = options
   const agentRate = rateOf(options.agentRequestsPerS)
   const operatorRate = rateOf(options.operatorRequestsPerS)
   const operators = new Map<string, TokenBucket>()
@@ -39,21 +41,25 @@ export function createRateLimits(options: RateLimitsOptions): RateLimits {
     countAgent(memory) {
       const { bucket, waitMs } = takeToken(memory.requests, agentRate, clock.monotonicMs())
       memory.requests = bucket
-      if (waitMs > 0) throw tooMany(`This agent may send ${agentRate.perS} requests per second`, waitMs)
+      if (waitMs === 0) return
+      requests.limited.agent++
+      throw tooMany(`This agent may send ${agentRate.perS} requests per second`, waitMs)
     },
     countOperator(tokenId) {
       const { bucket, waitMs } = takeToken(operators.get(tokenId), operatorRate, clock.monotonicMs())
       keepNewest(operators, tokenId, bucket, limits.OPERATORS_REMEMBERED_MAX)
-      if (waitMs > 0) throw tooMany(`This operator may send ${operatorRate.perS} requests per second`, waitMs)
+      if (waitMs === 0) return
+      requests.limited.operator++
+      throw tooMany(`This operator may send ${operatorRate.perS} requests per second`, waitMs)
     },
     countFailure(error, address = '') {
       if (!FAILURE_CODES.has(error.code)) return error
       const key = networkOf(address)
       const { bucket, waitMs } = takeToken(addresses.get(key), FAILURES, clock.monotonicMs())
       keepNewest(addresses, key, bucket, limits.AUTH_FAILURE_ADDRESSES_MAX)
-      return waitMs === 0
-        ? error
-        : tooMany('Too many requests without a valid credential came from this address', waitMs)
+      if (waitMs === 0) return error
+      requests.limited.address++
+      return tooMany('Too many requests without a valid credential came from this address', waitMs)
     },
   }
 }

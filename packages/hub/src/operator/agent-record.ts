@@ -31,7 +31,7 @@ export function agentRecord(
   return {
     agentId: agent.agentId,
     status,
-    transport: link.isStreaming ? 'stream' : status === 'online' || status === 'late' ? 'poll' : 'none',
+    transport: transportOf(link, status),
     // What the enrollment key says wins: an agent must not take another's labels.
     labels: { ...labels, ...agent.labels },
     ...(name === undefined ? {} : { name }),
@@ -68,8 +68,17 @@ function pathOf(memory: AgentMemory | undefined): Pick<AgentRecord, 'roundTripMs
   }
 }
 
+/** By which way the agent is reached. */
+export function transportOf(link: AgentLink, status: AgentPresence): AgentRecord['transport'] {
+  return link.isStreaming ? 'stream' : status === 'online' || status === 'late' ? 'poll' : 'none'
+}
+
 /** Only what the agent sends proves it: a heartbeat that was written need not have arrived (R-51). */
-function presenceOf(memory: AgentMemory | undefined, link: AgentLink, monotonicMs: number): AgentPresence {
+export function presenceOf(
+  memory: AgentMemory | undefined,
+  link: AgentLink,
+  monotonicMs: number,
+): AgentPresence {
   if (memory?.lastSeenMonotonicMs === undefined || memory.deregistered) return 'offline'
   if (memory.clonedAtMonotonicMs !== undefined && monotonicMs - memory.clonedAtMonotonicMs < CLONE_SHOWN_MS) {
     return 'cloned'

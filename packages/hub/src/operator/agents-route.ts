@@ -28,7 +28,7 @@ interface AgentsQuery {
 
 /** Adds the routes. */
 export function addAgentsRoutes(routes: OperatorRoutes): void {
-  const { app, needs, operatorOf, findAgent, watchAgent, agents, registry, polls, service } = routes
+  const { app, needs, operatorOf, findAgent, watchAgent, agents, registry, polls, service, memories } = routes
 
   app.get<{ Querystring: AgentsQuery }>(
     '/api/v1/agents',
@@ -90,7 +90,8 @@ export function addAgentsRoutes(routes: OperatorRoutes): void {
       if (!(await agents.revoke(agentId, operator.name))) {
         throw agentNotFound(agentId, 'nothing was revoked')
       }
-      registry.get(agentId)?.end()
+      registry.get(agentId)?.end('revoked')
+      memories.of(agentId).isRevoked = true
       polls.end(agentId, { kind: 'refused', error: agentRevoked(agentId) })
       await service.closeControls(agentId)
       return reply.code(204).send()

@@ -6,6 +6,7 @@ import { fastify, type FastifyInstance, type FastifyRequest } from 'fastify'
 import type { AgentDocument } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
 import { assertNotCompressed } from '../http/json-request.ts'
+import { factsOf } from '../http/request-facts.ts'
 import { hasUnreadBody } from '../http/request-guard.ts'
 import { takenBody } from '../http/taken-body.ts'
 import { addAgentsRoutes } from './agents-route.ts'
@@ -19,6 +20,7 @@ import { collectMethods, replyFrameworkError, setErrorReplies } from './operator
 import type { OperatorAppOptions, OperatorRoutes } from './operator-routes.ts'
 import { createOperatorAuthentication } from './operator-authentication.ts'
 import { assertScope, type AuthenticOperator } from './operator-tokens.ts'
+import { addMetricsRoute } from './metrics-route.ts'
 import { addOperatorTokensRoutes } from './operator-tokens-route.ts'
 import { addTasksRoutes } from './tasks-route.ts'
 
@@ -54,6 +56,9 @@ export async function createOperatorApp(options: OperatorAppOptions): Promise<Fa
     // As long as it was announced, whatever it has become since.
     else done(null, Object.assign(Readable.from([taken]), { receivedEncodedLength: announcedBytes(request) }))
   })
+  app.addHook('onRequest', async (request, reply) => {
+    factsOf(reply.raw).route = request.routeOptions.url ?? 'none'
+  })
   app.addHook('onSend', async (request, reply) => {
     reply.header('Cache-Control', 'no-store')
     // What is left of a refused body is not worth reading.
@@ -71,8 +76,9 @@ export async function createOperatorApp(options: OperatorAppOptions): Promise<Fa
   const routes: OperatorRoutes = {
     ...options,
     app,
-    needs: (scope) => async (request) => {
+    needs: (scope) => async (request, reply) => {
       const operator = await authenticate(request.raw)
+      factsOf(reply.raw).by = operator.name
       rates.countOperator(operator.tokenId)
       assertScope(operator, scope)
       operators.set(request, operator)
@@ -91,6 +97,7 @@ export async function createOperatorApp(options: OperatorAppOptions): Promise<Fa
     },
   }
   addHealthRoutes(routes)
+  addMetricsRoute(routes)
   addAgentsRoutes(routes)
   addTasksRoutes(routes)
   addControlsRoutes(routes)

@@ -2,6 +2,7 @@
 import { limits } from '@downlink/protocol'
 import type { FastifyError, FastifyInstance, FastifyReply, HTTPMethods } from 'fastify'
 import { errorBody, errorHeaders, HubError, hubErrorOf } from '../hub-error.ts'
+import { factsOf } from '../http/request-facts.ts'
 import type { RateLimits } from '../http/rate-limits.ts'
 import type { Logger } from '../logger.ts'
 
@@ -24,6 +25,7 @@ export function setErrorReplies(
     const hubError = rates.countFailure(mappedError(error), request.raw.socket.remoteAddress)
     if (hubError.status >= 500)
       logger.warn({ error, path: request.routeOptions.url }, 'A request of an operator failed')
+    factsOf(reply.raw).code = hubError.code
     void reply.headers(errorHeaders(hubError))
     // What is left of a refused body is not worth reading.
     if (!request.raw.complete) void reply.header('Connection', 'close')
@@ -37,6 +39,7 @@ export function setErrorReplies(
 /** Answers what Fastify refuses before it has found a route: a path that cannot be read. */
 export function replyFrameworkError(error: FastifyError, _request: unknown, reply: FastifyReply): void {
   const hubError = mappedError(error)
+  factsOf(reply.raw).code = hubError.code
   void reply.code(hubError.status).send(errorBody(hubError))
 }
 

@@ -11,6 +11,7 @@ import type { EnrollmentKeys } from '../enrollment/enrollment-keys.ts'
 import type { Feed } from '../feed/feed.ts'
 import type { RateLimits } from '../http/rate-limits.ts'
 import type { Logger } from '../logger.ts'
+import type { Metric } from '../metrics/metric-registry.ts'
 import type { Store } from '../store/store.ts'
 import type { AuthenticateOperator } from './operator-authentication.ts'
 import type { AuthenticOperator, OperatorTokens } from './operator-tokens.ts'
@@ -34,6 +35,9 @@ export interface OperatorAppOptions {
   readonly isDraining: () => boolean
   readonly basePath: string
   readonly authenticateOperator: AuthenticateOperator | undefined
+  readonly metrics: readonly Metric[]
+  /** Metrics are for whoever can reach them. */
+  readonly areMetricsOpen: boolean
 }
 
 /** What every route is given. */

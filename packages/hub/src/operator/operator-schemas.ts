@@ -260,6 +260,8 @@ export const enrollmentKeyReply: TSchema = Type.Object({
 })
 /** What a nudge did: whether a stream carried it. */
 export const nudgeReply: TSchema = Type.Object({ nudged: Type.Boolean() })
+/** Metrics as Prometheus text. */
+export const metricsReply: TSchema = Type.String()
 /** The reply to a health check. */
 export const healthReply: TSchema = Type.Object({ status: Type.String() })
 /** The reply when there is nothing to say. */

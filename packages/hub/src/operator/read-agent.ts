@@ -1,6 +1,6 @@
 /** Reads what the record of an agent is made of: what is stored, and what this hub sees of it. */
 import type { AgentRecord, Clock, TaskRecord } from '@downlink/protocol'
-import type { AgentMemories } from '../controls/agent-memory.ts'
+import type { AgentMemories, AgentMemory } from '../controls/agent-memory.ts'
 import type { Mailbox } from '../controls/mailbox.ts'
 import { taskRecords } from '../controls/task-records.ts'
 import type { SessionRegistry } from '../delivery/session-registry.ts'
@@ -9,7 +9,7 @@ import type { WakePolls } from '../delivery/wake-polls.ts'
 import type { AgentDocument, Agents } from '../enrollment/agents.ts'
 import type { FeedRecords } from '../feed/feed-events.ts'
 import type { Store } from '../store/store.ts'
-import { agentRecord } from './agent-record.ts'
+import { agentRecord, type AgentLink } from './agent-record.ts'
 
 /** Where records are read. */
 export interface RecordSources {
@@ -24,19 +24,28 @@ export interface RecordSources {
 
 /** The agent as operators see it. */
 export async function readAgentRecord(sources: RecordSources, agent: AgentDocument): Promise<AgentRecord> {
-  const { store, memories, registry, polls, clock, heartbeatMs } = sources
+  const { store, memories, clock } = sources
   const { agentId } = agent
   const mailbox = await store.read<Mailbox>('mailboxes', agentId)
   const memory = memories.peek(agentId)
-  const session = registry.get(agentId)
   const nowMs = clock.monotonicMs()
-  const link = {
+  return agentRecord(agent, mailbox, memory, agentLink(sources, agentId, memory, nowMs), nowMs)
+}
+
+/** What of an agent's is open now. */
+export function agentLink(
+  { registry, polls, heartbeatMs }: Pick<RecordSources, 'registry' | 'polls' | 'heartbeatMs'>,
+  agentId: string,
+  memory: AgentMemory | undefined,
+  nowMs: number,
+): AgentLink {
+  const session = registry.get(agentId)
+  return {
     isStreaming: session !== undefined,
     isWorking:
       session !== undefined && isStreamWorking(evidenceOf(session, memory?.streamProof, heartbeatMs, nowMs)),
     isPolling: polls.isHeld(agentId),
   }
-  return agentRecord(agent, mailbox, memory, link, nowMs)
 }
 
 /** The records of which the feed tells. */

@@ -2,6 +2,8 @@
 import { systemClock, type Clock } from '@downlink/protocol'
 import { historyEntryOf } from './commit-batch.ts'
 import type { CommitBackend, CommitBatch, CommitReply, HistoryRow, StoredDocument } from './commit-batch.ts'
+import type { CommitCounts } from './commit-counts.ts'
+import { countCommits } from './count-commits.ts'
 import { createServiceTime, epochFloor } from './service-time.ts'
 import { StagedDocuments } from './staged-documents.ts'
 import { assertScope } from './store.ts'
@@ -35,11 +37,15 @@ class MemoryStore implements Store {
   readonly epoch: number
   readonly serviceMs: () => number
   readonly #rows = new MemoryRows()
-  readonly #documents = new StagedDocuments(this.#rows)
+  readonly #documents: StagedDocuments
+  readonly counts: CommitCounts
 
   constructor({ clock = systemClock, epoch }: MemoryStoreOptions) {
     this.epoch = epoch ?? epochFloor(clock)
     this.serviceMs = createServiceTime(clock, 0)
+    const { backend, counts } = countCommits(this.#rows, clock)
+    this.#documents = new StagedDocuments(backend)
+    this.counts = counts
   }
 
   read<D>(bucket: Bucket, key: string): Promise<D | undefined> {

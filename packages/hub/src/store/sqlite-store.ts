@@ -2,6 +2,8 @@
 import { limits, systemClock } from '@downlink/protocol'
 import type { Clock, Timer } from '@downlink/protocol'
 import { historyEntryOf } from './commit-batch.ts'
+import type { CommitCounts } from './commit-counts.ts'
+import { countCommits } from './count-commits.ts'
 import { createServiceTime, epochFloor } from './service-time.ts'
 import { connectSqlite } from './sqlite-connection.ts'
 import type { SqliteConnection } from './sqlite-connection.ts'
@@ -60,6 +62,7 @@ type ClockedOptions = SqliteStoreOptions & { readonly clock: Clock }
 
 class SqliteStore implements Store {
   readonly epoch: number
+  readonly counts: CommitCounts
   readonly serviceMs: () => number
   readonly #options: ClockedOptions
   readonly #connection: SqliteConnection
@@ -73,15 +76,20 @@ class SqliteStore implements Store {
     this.serviceMs = createServiceTime(options.clock, opened.serviceMs)
     this.#options = options
     this.#connection = connection
-    this.#documents = new StagedDocuments({
-      load: (bucket, key) => connection.request('read', { bucket, key }),
-      commit: (batch, onSent) => {
-        // Read when the batch goes, after all of its changes have been evaluated: no stamp that is stored lies ahead of it.
-        const serviceMs = this.serviceMs()
-        this.#recordedAtMs = serviceMs
-        return connection.request('commit', { batch, serviceMs }, onSent)
+    const { backend, counts } = countCommits(
+      {
+        load: (bucket, key) => connection.request('read', { bucket, key }),
+        commit: (batch, onSent) => {
+          // Read when the batch goes, after all of its changes have been evaluated: no stamp that is stored lies ahead of it.
+          const serviceMs = this.serviceMs()
+          this.#recordedAtMs = serviceMs
+          return connection.request('commit', { batch, serviceMs }, onSent)
+        },
       },
-    })
+      options.clock,
+    )
+    this.#documents = new StagedDocuments(backend)
+    this.counts = counts
     this.#recordedAtMs = this.serviceMs()
     this.#recordTimer = this.#setRecordTimer()
   }

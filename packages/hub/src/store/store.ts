@@ -1,5 +1,6 @@
 /** The one way in which the hub keeps anything: documents changed by pure functions, and a history that only grows. */
 import { DownlinkError, type Json } from '@downlink/protocol'
+import type { CommitCounts } from './commit-counts.ts'
 
 /** The kinds of document. Each is keyed by one id; nothing spans two documents. */
 export const BUCKETS = ['mailboxes', 'agents', 'enrollment-keys', 'operator-tokens'] as const
@@ -58,6 +59,8 @@ export interface PageRequest<C> {
 export interface Store extends AsyncDisposable {
   /** Higher than at any earlier opening of this store, so that a restored backup starts above what was lost. */
   readonly epoch: number
+  /** What it has done since it was opened, for the metrics of hubs on it. */
+  readonly counts: CommitCounts
   /**
    * Milliseconds for which hubs have served from this store, over all its openings; never goes back and does not
    * count down-time. Times to live are measured on it, so that neither a wall clock nor a restart matters (R-31).

@@ -31,6 +31,7 @@ export function writeBehind(inner: Store, clock: Clock): Store {
     get epoch() {
       return inner.epoch
     },
+    counts: inner.counts,
     serviceMs: () => inner.serviceMs(),
     async read<D>(bucket: Bucket, key: string): Promise<D | undefined> {
       if (bucket === 'mailboxes' && newest.has(key)) return newest.get(key) as D
