@@ -57,7 +57,7 @@ function write(): string {
       memoryGiB: Math.round(totalmem() / 2 ** 30),
       os: `${platform()} ${release().split('-')[0]} ${arch()}`,
     },
-    versions: { node: process.version, ...versionsOf('eventsource', 'eventsource-parser', 'undici') },
+    versions: { node: process.version, ...versionsOf('eventsource', 'eventsource-parser') },
     rounds,
     rows,
   }

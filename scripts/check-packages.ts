@@ -22,7 +22,7 @@ interface PackageLimits {
 
 export const PACKAGES: readonly PackageLimits[] = [
   { folder: 'protocol', packedBytesMax: 130_000, dependenciesMax: 0 },
-  { folder: 'agent', packedBytesMax: 450_000, dependenciesMax: 3 },
+  { folder: 'agent', packedBytesMax: 450_000, dependenciesMax: 2 },
   { folder: 'hub', packedBytesMax: 450_000, dependenciesMax: 60 },
   { folder: 'client', packedBytesMax: 60_000, dependenciesMax: 1 },
   { folder: 'cli', packedBytesMax: 150_000, dependenciesMax: 64 },

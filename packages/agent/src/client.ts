@@ -37,7 +37,6 @@ import {
   type RequestContext,
 } from './http/request-context.ts'
 import { RequestPools } from './http/request-pools.ts'
-import { requesterBy } from './http/reply.ts'
 import { withoutStaleConnection } from './http/stale-connection.ts'
 import { requesterOf, type AgentTransport } from './http/transport.ts'
 import { MirrorList, type MirrorPool } from './mirror/mirror-pool.ts'
@@ -258,7 +257,7 @@ class HubClient implements AgentClient {
       return requestJson(requesterOf(transport, mirror.origin), this.clock, prepared, body, within)
     }
     const pool = this.pools.of(mirror)
-    return requestJson(requesterBy(pool), this.clock, prepared, body, within).catch((error: unknown) => {
+    return requestJson(pool, this.clock, prepared, body, within).catch((error: unknown) => {
       // Its other connections may be as dead as the one that was silent, and each would cost another deadline.
       if (error instanceof DownlinkError && error.code === 'timed_out') this.pools.retire(pool)
       throw error

@@ -112,6 +112,11 @@ export const RAW_BYTES_WITHOUT_FRAME_MAX = 16_777_216
 export const READ_BUFFER_BYTES = 65_536
 /** Such buffers that are kept for the next connection: those of a few connections, beside a reply at its bound. */
 export const SPARE_READ_BUFFERS_MAX = 24
+/** Time that an agent keeps a connection without a request unless the server says how long it does, ms: many proxies close it after 5 s. */
+export const KEPT_CONNECTION_MS_DEFAULT = 4_000
+/** Longest such time that is believed, ms, and how much earlier the connection is given up: a request that meets the close would be lost. */
+export const KEPT_CONNECTION_MS_MAX = 600_000
+export const KEPT_CONNECTION_MARGIN_MS = 2_000
 /** Mirrors of a hub: one call may try them all. */
 export const MIRRORS_MAX = 8
 /** Shortest share of a call's time that one of several mirrors gets, ms: as long as a connection may take. */

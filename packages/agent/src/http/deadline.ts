@@ -3,7 +3,7 @@ import type { Clock } from '@downlink/protocol'
 
 /**
  * Runs `work` with a signal that aborts when `signal` does or after `deadlineMs`, and then does not wait for it any
- * more: undici notices an abort only once a connection is made.
+ * more: a transport may not notice an abort.
  * @throws the signal's reason, what `passed` makes of the deadline, or what `work` throws; the first to happen.
  */
 export async function withDeadline<T>(

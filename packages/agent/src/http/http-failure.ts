@@ -8,10 +8,8 @@ import {
   parseJson,
   stringField,
 } from '@downlink/protocol'
-import { errors } from './undici-parts.ts'
 import { isBlocking } from '../standing/standing-machine.ts'
-import { RawBytesError } from './socket-reader.ts'
-import { ProxyError } from './connector.ts'
+import { MalformedReplyError, ProxyError, RawBytesError } from './connection-errors.ts'
 
 /** The headers of a reply, names in lower case. */
 export type ReplyHeaders = Readonly<Record<string, string | readonly string[] | undefined>>
@@ -28,7 +26,6 @@ const ERROR_CODE = /^[a-z][a-z0-9_]{0,63}$/
 /** So many characters of a secret, cut off by the end of a body, are still taken out. */
 const SECRET_HEAD_CHARS_MIN = 6
 const SHOWN_CHARS_MAX = 200
-const PARSER_ERROR = 'not HTTP/1.1'
 const PROXY_REMEDY =
   'Check the proxy that HTTPS_PROXY or the option `proxy` names, and its user and password.'
 
@@ -164,13 +161,15 @@ export function connectionFailure(request: FailedRequest, error: unknown): Downl
     const message = `${request.name} failed: ${error.message} What answers there pads without end.`
     return new DownlinkError('raw_bytes_exceeded', message, { retry: 'backoff' })
   }
+  if (error instanceof MalformedReplyError) {
+    const message = `${request.name} failed: ${error.message} What answers there does not speak HTTP/1.1.`
+    return new DownlinkError('reply_malformed', message, { retry: 'backoff' })
+  }
   const systemCode = codeOf(error)
   const { code, remedy } = classify(systemCode)
-  // The parser's error holds the bytes that it failed on, and a server may put anything there.
-  const cause = error instanceof errors.HTTPParserError ? undefined : error
   return new DownlinkError(code, `${request.name} failed: ${systemCode}. ${remedy}`, {
     retry: 'backoff',
-    cause,
+    cause: error,
   })
 }
 
@@ -198,17 +197,14 @@ function classify(systemCode: string): { readonly code: string; readonly remedy:
   if (/EPROTO|CERT|TLS|SSL|SIGNATURE|ISSUER|CHAIN/.test(systemCode)) {
     return { code: 'tls_failed', remedy: "Check the hub's certificate and who issues certificates here." }
   }
-  if (systemCode === 'UND_ERR_HEADERS_OVERFLOW') {
+  if (systemCode === 'ERR_HEAD_TOO_LARGE') {
     return {
       code: 'reply_headers_too_large',
       remedy: `The reply's headers are larger than ${limits.RESPONSE_HEADER_BYTES_MAX} bytes, or far too many; look at the proxies between.`,
     }
   }
-  if (['UND_ERR_DESTROYED', 'UND_ERR_CLOSED', 'ABORT_ERR'].includes(systemCode)) {
+  if (['ERR_CLIENT_CLOSED', 'ABORT_ERR'].includes(systemCode)) {
     return { code: 'client_closed', remedy: 'The agent client was closed; make a new one.' }
-  }
-  if (systemCode === PARSER_ERROR) {
-    return { code: 'reply_malformed', remedy: 'What answers there does not speak HTTP/1.1.' }
   }
   return { code: 'connection_lost', remedy: 'The hub or something between closed the connection.' }
 }
@@ -216,7 +212,6 @@ function classify(systemCode: string): { readonly code: string; readonly remedy:
 /** The system's code of an error; of several addresses that all failed, that of the last. */
 function codeOf(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return codeOf(error.errors.at(-1))
-  if (error instanceof errors.HTTPParserError) return PARSER_ERROR
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   return typeof code === 'string' ? code : 'connection error'
 }

@@ -1,11 +1,10 @@
 /** What every request of an agent to its hub has in common: where it goes, who asks, and how the connection is made. */
-import { DownlinkError, limits, type Clock } from '@downlink/protocol'
-import type { Client } from 'undici'
+import { DownlinkError, type Clock } from '@downlink/protocol'
 import type { AgentBoot } from '../boot.ts'
 import type { HubAnswer } from '../standing/hub-answer.ts'
-import type { ByteBound } from './socket-reader.ts'
-import { createConnector, type AgentTls } from './connector.ts'
+import { createConnector, type AgentTls, type Dial } from './connector.ts'
 import type { FailedRequest } from './http-failure.ts'
+import type { Method } from './reply.ts'
 import type { AgentTransport } from './transport.ts'
 
 /** See the options of `createAgentClient` for the parts that a caller hands in. */
@@ -23,9 +22,6 @@ export interface RequestContext {
   /** Told of every answer to a call with the credential. */
   onAnswer(answer: HubAnswer): void
 }
-
-/** What may be asked. */
-export type Method = 'GET' | 'POST'
 
 /** One request: what is asked, and the headers that every request carries. */
 export interface PreparedRequest extends FailedRequest {
@@ -80,31 +76,10 @@ export function bootHeaders(context: RequestContext): Record<string, string> {
   }
 }
 
-/**
- * How connections to `hub` are made: HTTP/1.1, headers and bytes bounded, and no time limits of undici's own, as the
- * handed-in clock rules.
- * @param signal - destroys the sockets when it aborts, those that are still being connected too.
- */
-export function connectionOptions(
-  context: RequestContext,
-  hub: URL,
-  signal: AbortSignal,
-  onConnected?: (bound: ByteBound) => void,
-): Client.Options {
-  return {
-    allowH2: false,
-    pipelining: 1,
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    maxHeaderSize: limits.RESPONSE_HEADER_BYTES_MAX,
-    connect: createConnector({
-      clock: context.clock,
-      signal,
-      proxy: context.proxyFor(hub),
-      tls: context.tls,
-      ...(onConnected === undefined ? {} : { onConnected }),
-    }),
-  }
+/** How connections to `hub` are made. */
+export function connectorTo(context: RequestContext, hub: URL): Dial {
+  const { clock, tls } = context
+  return createConnector({ clock, hub, proxy: context.proxyFor(hub), tls })
 }
 
 /** Whether `text` can stand in a header as it is. */

@@ -1,39 +1,33 @@
 /** The connections over which an agent's JSON requests go: a pool for each mirror, given up as a whole when its path is dead. */
 import { DownlinkError } from '@downlink/protocol'
-import { Pool } from './undici-parts.ts'
-import { connectionOptions, type RequestContext } from './request-context.ts'
-
-/** JSON requests at once to one mirror; more wait, within their deadline. An agent has a sync and a wake under way, and little beside them. */
-const CONNECTIONS_MAX = 4
+import { ClientClosedError } from './connection-errors.ts'
+import { ConnectionPool } from './connection-pool.ts'
+import { connectorTo, type RequestContext } from './request-context.ts'
 
 /** The pools, each from its first request on. */
 export class RequestPools {
   readonly #context: RequestContext
   /** By the mirror's URL. */
-  readonly #pools = new Map<string, Pool>()
+  readonly #pools = new Map<string, ConnectionPool>()
   /** Those that take no new requests and end with their last one. */
-  readonly #retired = new Set<Pool>()
-  /** Ends the sockets that are still being connected, too: undici alone would let them go on. */
-  readonly #dialling = new AbortController()
+  readonly #retired = new Set<ConnectionPool>()
+  #isClosed = false
 
   constructor(context: RequestContext) {
     this.#context = context
   }
 
-  of(mirror: URL): Pool {
+  of(mirror: URL): ConnectionPool {
     const known = this.#pools.get(mirror.href)
     if (known !== undefined) return known
-    const pool = new Pool(mirror.origin, {
-      ...connectionOptions(this.#context, mirror, this.#dialling.signal),
-      connections: CONNECTIONS_MAX,
-    })
+    const pool = new ConnectionPool(connectorTo(this.#context, mirror))
     this.#pools.set(mirror.href, pool)
-    if (this.#dialling.signal.aborted) void pool.destroy()
+    if (this.#isClosed) void pool.destroy(new ClientClosedError())
     return pool
   }
 
   /** Lets requests under way over `pool` end, and has the next ones dial anew. */
-  retire(pool: Pool): void {
+  retire(pool: ConnectionPool): void {
     for (const [href, known] of this.#pools) if (known === pool) this.#retire(href, pool)
   }
 
@@ -51,19 +45,23 @@ export class RequestPools {
       'The path to the hub is dead, so every connection over it was given up; what failed is tried again over a new one.',
       { retry: 'backoff' },
     )
-    for (const pool of [...this.#pools.values(), ...this.#retired]) void pool.destroy(error)
+    void this.#destroy(error)
     this.#pools.clear()
   }
 
   /** Ends every connection and every request, for good. */
   async close(): Promise<void> {
-    this.#dialling.abort()
-    await Promise.all([...this.#pools.values(), ...this.#retired].map((pool) => pool.destroy()))
+    this.#isClosed = true
+    await this.#destroy(new ClientClosedError())
   }
 
-  #retire(href: string, pool: Pool): void {
+  async #destroy(error: Error): Promise<void> {
+    await Promise.all([...this.#pools.values(), ...this.#retired].map((pool) => pool.destroy(error)))
+  }
+
+  #retire(href: string, pool: ConnectionPool): void {
     this.#pools.delete(href)
     this.#retired.add(pool)
-    void pool.close().finally(() => this.#retired.delete(pool))
+    void pool.retire().then(() => this.#retired.delete(pool))
   }
 }

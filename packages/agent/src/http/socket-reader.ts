@@ -1,107 +1,48 @@
-/** Reads an agent's socket into memory that it uses again, and bounds what may come: heads by bytes and lines, the rest by what brings nothing. */
+/** Reads an agent's socket into memory that it uses again, and bounds what may come and bring nothing. */
 import { limits } from '@downlink/protocol'
 import type { OnReadOpts, Socket } from 'node:net'
-import { errors } from './undici-parts.ts'
+import { RawBytesError } from './connection-errors.ts'
 import { giveReadBuffer, takeReadBuffer } from './read-buffers.ts'
-import { ReplyHeads } from './reply-heads.ts'
-
-/** The error of a connection that brought too many bytes and nothing in them. */
-export class RawBytesError extends Error {
-  readonly code = 'ERR_RAW_BYTES'
-}
-
-/** Counts the raw bytes of one connection: padding, chunk extensions and endless spaces cost no memory, but have no end. */
-export interface ByteBound {
-  /** Something came that is of use: the count begins again. It also does with every request that is written. */
-  progressed(): void
-}
 
 /**
- * Reads one socket, made with `onread` of this reader. Bodies are handed over in the buffer that they were read into, at
- * once, so whoever takes them must be done with them before it returns. Heads are copied, as undici keeps parts of them.
+ * Reads one socket: one that was made with `onread` of this reader, or one that Node reads into memory of its own, as it
+ * does what comes through another socket. What comes is handed over at once, and holds until `onBytes` returns.
+ *
+ * It counts the raw bytes of the connection: padding, chunk extensions and endless spaces cost no memory, but have no
+ * end. Past `RAW_BYTES_WITHOUT_FRAME_MAX` the socket is destroyed with RawBytesError.
  */
-export class SocketReader implements ByteBound {
+export class SocketReader {
   readonly onread: OnReadOpts = {
-    buffer: () => this.buffer,
-    callback: (bytes) => this.read(bytes),
+    buffer: () => (this.buffer ??= takeReadBuffer()),
+    callback: (count, buffer) => this.read(buffer.subarray(0, count)),
   }
-  private buffer = takeReadBuffer()
+  /** To be set before anything can come. */
+  onBytes: (bytes: Uint8Array) => void = () => {}
+  private buffer: Uint8Array<ArrayBuffer> | undefined
   private socket: Socket | undefined
-  private readonly heads = new ReplyHeads()
-  private writtenBytes = 0
   private bytesWithoutProgress = 0
 
   /** Begins; call it before anything can come. */
-  attach(socket: Socket): void {
+  attach(socket: Socket, isReadByNode: boolean): void {
     this.socket = socket
-    socket.once('close', () => giveReadBuffer(this.buffer))
+    if (isReadByNode) socket.on('data', (bytes) => this.read(bytes))
+    socket.once('close', () => {
+      if (this.buffer !== undefined) giveReadBuffer(this.buffer)
+    })
   }
 
+  /** Something of use came, or a request was written: the count begins again. */
   progressed(): void {
     this.bytesWithoutProgress = 0
   }
 
-  /** False if nothing more is to be read for now. */
-  private read(bytes: number): boolean {
-    const socket = this.socket
+  /** False if nothing more is to be read. */
+  private read(bytes: Uint8Array): boolean {
+    const { socket } = this
     if (socket === undefined || socket.destroyed) return false
-    if (socket.bytesWritten !== this.writtenBytes) {
-      this.writtenBytes = socket.bytesWritten
-      this.bytesWithoutProgress = 0
-      this.heads.begin()
-    }
-    this.bytesWithoutProgress += bytes
-    const fault = this.fault(bytes)
-    if (fault === undefined) return this.handOver(socket, bytes)
-    socket.destroy(fault)
-    return false
+    this.bytesWithoutProgress += bytes.length
+    if (this.bytesWithoutProgress > limits.RAW_BYTES_WITHOUT_FRAME_MAX) socket.destroy(new RawBytesError())
+    else this.onBytes(bytes)
+    return !socket.destroyed
   }
-
-  private fault(bytes: number): Error | undefined {
-    if (this.bytesWithoutProgress > limits.RAW_BYTES_WITHOUT_FRAME_MAX) {
-      return rawBytesError()
-    }
-    this.heads.scan(this.buffer, bytes)
-    return this.heads.isTooLarge ? new errors.HeadersOverflowError() : undefined
-  }
-
-  private handOver(socket: Socket, bytes: number): boolean {
-    const bodyAt = this.heads.bodyAt
-    if (bodyAt > 0) {
-      socket.push(Buffer.from(this.buffer.subarray(0, bodyAt)))
-      socket.emit('readable')
-    }
-    if (bodyAt < bytes) {
-      socket.push(this.buffer.subarray(bodyAt, bytes))
-      socket.emit('readable')
-    }
-    // Whoever did not take it yet still will.
-    if (socket.readableLength > 0) this.buffer = takeReadBuffer()
-    return socket.readableLength < socket.readableHighWaterMark
-  }
-}
-
-/**
- * Bounds a socket that Node reads into memory of its own, as it does what comes through another socket.
- * @returns the count; past `RAW_BYTES_WITHOUT_FRAME_MAX` the socket is destroyed with {@link RawBytesError}.
- */
-export function boundTunnel(socket: Socket): ByteBound {
-  let readBytes = socket.bytesRead
-  let writtenBytes = socket.bytesWritten
-  const progressed = (): void => {
-    readBytes = socket.bytesRead
-  }
-  socket.on('readable', () => {
-    if (socket.bytesWritten !== writtenBytes) {
-      writtenBytes = socket.bytesWritten
-      progressed()
-    } else if (socket.bytesRead - readBytes > limits.RAW_BYTES_WITHOUT_FRAME_MAX) {
-      socket.destroy(rawBytesError())
-    }
-  })
-  return { progressed }
-}
-
-function rawBytesError(): RawBytesError {
-  return new RawBytesError(`More than ${limits.RAW_BYTES_WITHOUT_FRAME_MAX} bytes came and nothing in them.`)
 }

@@ -17,7 +17,7 @@ export async function withoutStaleConnection<T>(
   attempt: (one: MirrorTry) => Promise<T>,
 ): Promise<T> {
   const pool = pools.of(one.mirror)
-  if (pool.stats.free === 0) return attempt(one)
+  if (pool.free === 0) return attempt(one)
   const endMs = clock.monotonicMs() + one.deadlineMs
   let isAnswered = false
   const answered = (): void => {

@@ -1,8 +1,7 @@
 /** Opens the connection of one event stream and makes sure that what answers is one. */
 import { DownlinkError } from '@downlink/protocol'
-import { Client } from '../http/undici-parts.ts'
+import type { Connection } from '../http/connection.ts'
 import type { MirrorTry } from '../mirror/try-mirrors.ts'
-import type { ByteBound } from '../http/socket-reader.ts'
 import {
   connectionFailure,
   headerOf,
@@ -11,14 +10,9 @@ import {
   type FailedRequest,
 } from '../http/http-failure.ts'
 import { replyFailure } from '../http/json-request.ts'
-import { requesterBy } from '../http/reply.ts'
+import type { Requester } from '../http/reply.ts'
 import type { ReplyBody } from '../http/reply-body.ts'
-import {
-  bootHeaders,
-  connectionOptions,
-  prepareRequest,
-  type RequestContext,
-} from '../http/request-context.ts'
+import { bootHeaders, connectorTo, prepareRequest, type RequestContext } from '../http/request-context.ts'
 import { requesterOf } from '../http/transport.ts'
 
 /** An open connection whose reply is an event stream. */
@@ -44,22 +38,24 @@ export async function requestEvents(
   signal: AbortSignal,
 ): Promise<EventsReply> {
   const request = prepareRequest(context, mirror, 'GET', 'events')
-  const connection = new AbortController()
-  const onAbort = (): void => connection.abort(signal.reason)
+  const ends = new AbortController()
+  const onAbort = (): void => ends.abort(signal.reason)
   signal.addEventListener('abort', onAbort, { once: true })
   const timer = isLast
     ? undefined
-    : context.clock.setTimer(deadlineMs, () => connection.abort(timedOut(request, deadlineMs)))
-  let bound: ByteBound | undefined
-  const client = new Client(
-    mirror.origin,
-    connectionOptions(context, mirror, connection.signal, (made) => (bound = made)),
-  )
+    : context.clock.setTimer(deadlineMs, () => ends.abort(timedOut(request, deadlineMs)))
+  let connection: Connection | undefined
+  const dialled: Requester = {
+    async request(asked) {
+      connection = await connectorTo(context, mirror)(ends.signal)
+      return connection.request(asked)
+    },
+  }
   const { transport } = context
-  const requester = transport === undefined ? requesterBy(client) : requesterOf(transport, mirror.origin)
-  const hangUp = (): Promise<void> => {
+  const requester = transport === undefined ? dialled : requesterOf(transport, mirror.origin)
+  const hangUp = async (): Promise<void> => {
     signal.removeEventListener('abort', onAbort)
-    return client.destroy()
+    await connection?.destroy()
   }
   try {
     const reply = await requester.request({
@@ -71,7 +67,7 @@ export async function requestEvents(
         accept: 'text/event-stream',
         'cache-control': 'no-cache',
       },
-      signal: connection.signal,
+      signal: ends.signal,
       onInterim: interimCounter(request),
     })
     answered()
@@ -84,12 +80,12 @@ export async function requestEvents(
       throw notAnEventStream(request, contentType)
     }
     const url = new URL(request.path, mirror.origin)
-    return { url, request, body: reply.body, hangUp, progressed: () => bound?.progressed() }
+    return { url, request, body: reply.body, hangUp, progressed: () => connection?.progressed() }
   } catch (error) {
     timer?.cancel()
     await hangUp()
     // Whatever broke because of the abort, the abort is the cause.
-    connection.signal.throwIfAborted()
+    ends.signal.throwIfAborted()
     throw connectionFailure(request, error)
   }
 }
