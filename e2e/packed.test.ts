@@ -2,15 +2,15 @@
  * The packages as an adopter gets them: packed, installed in a fresh project outside the workspace, and the examples of
  * the documents type-checked and run there, on the oldest Node that is promised and on the workspace's.
  */
-import { execFile, spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
+import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { packAll } from '../scripts/check-packages.ts'
 import { ROOT } from '../scripts/run-command.ts'
+import { installProject, NPM_FLAGS, startExample, type Example } from './adopter-project.ts'
 import { documentExamples } from './document-examples.ts'
 
 const run = promisify(execFile)
@@ -49,7 +49,7 @@ beforeAll(async () => {
   const { tarballs, output } = await packAll(project)
   if (tarballs === undefined) throw new Error(`The packages cannot be packed: ${output}`)
   await writeProject(tarballs.map(({ name, filename }) => [name, `file:./${filename}`]))
-  obstacle = await install()
+  obstacle = await installProject(project, INSTALL_MS_MAX)
   if (obstacle !== undefined) console.log(`skipped: e2e/packed.test.ts, as ${obstacle}`)
 }, INSTALL_MS_MAX)
 
@@ -91,7 +91,7 @@ describe('given the packed packages in a fresh project', () => {
           rm(join(project, name), { recursive: true, force: true }),
         ),
       )
-      const hub = startExample(node(), 'hub.ts', { PORT: '0' })
+      const hub = start(node(), 'hub.ts', { PORT: '0' })
       const [, port] = await hub.prints(/port: (\d+)/)
       const [, token = ''] = await hub.prints(/token (\S+)/)
       const url = `http://127.0.0.1:${port}`
@@ -102,9 +102,9 @@ describe('given the packed packages in a fresh project', () => {
       })
       const { key } = (await reply.json()) as { key: string }
 
-      const agent = startExample(node(), 'agent.ts', { DOWNLINK_HUB: url, DOWNLINK_ENROLLMENT_KEY: key })
+      const agent = start(node(), 'agent.ts', { DOWNLINK_HUB: url, DOWNLINK_ENROLLMENT_KEY: key })
       await agent.prints(/^ok sse/m)
-      const operator = startExample(node(), 'operator.ts', { DOWNLINK_HUB: url, DOWNLINK_TOKEN: token })
+      const operator = start(node(), 'operator.ts', { DOWNLINK_HUB: url, DOWNLINK_TOKEN: token })
       await operator.prints(/^applied agent$/m)
       expect(await operator.ended, operator.text()).toBe(0)
       agent.child.kill('SIGTERM')
@@ -112,8 +112,8 @@ describe('given the packed packages in a fresh project', () => {
 
       const tests = await run(node(), ['--test', 'agent.test.ts'], { cwd: project })
       expect(tests.stdout).toMatch(/pass 1\b[\s\S]*fail 0\b/)
-      for (const example of ['own-tasks.ts', 'tracing.ts']) {
-        // It exports its agent and runs nothing: that it can be loaded is the test.
+      for (const example of ['own-tasks.ts', 'tracing.ts', 'in-process.ts']) {
+        // It exports something and runs nothing: that it can be loaded is the test.
         await run(node(), ['--input-type=module', '-e', `await import('./${example}')`], { cwd: project })
       }
     },
@@ -134,8 +134,6 @@ describe('given the packed packages in a fresh project', () => {
   })
 })
 
-const NPM_FLAGS = ['--no-audit', '--no-fund', '--ignore-scripts', '--prefer-offline', '--loglevel=error']
-
 async function writeProject(packages: readonly (readonly [string, string])[]): Promise<void> {
   const manifest = {
     private: true,
@@ -153,66 +151,6 @@ async function writeProject(packages: readonly (readonly [string, string])[]): P
   for (const [name, code] of documentExamples()) await writeFile(join(project, name), code)
 }
 
-/** Why it cannot be installed here; what cannot be installed anywhere throws. */
-async function install(): Promise<string | undefined> {
-  try {
-    await run('npm', ['install', ...NPM_FLAGS], { cwd: project, timeout: INSTALL_MS_MAX })
-    return undefined
-  } catch (error) {
-    const text = String((error as { stderr?: string }).stderr ?? error)
-    const isAway =
-      /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ERR_SOCKET|ENOTCACHED/.test(text)
-    if (isAway) return 'the npm registry cannot be reached'
-    throw new Error(`npm cannot install the packed packages:\n${text}`, { cause: error })
-  }
-}
-
-interface Example {
-  readonly child: ChildProcess
-  readonly ended: Promise<number | string>
-  text(): string
-  prints(pattern: RegExp): Promise<RegExpExecArray>
-}
-
-/** Starts an example in the project, with nothing of the workspace around it. */
-function startExample(node: string, file: string, env: Readonly<Record<string, string>>): Example {
-  const child = spawn(node, ['--disable-warning=ExperimentalWarning', file], {
-    cwd: project,
-    env: { PATH: process.env.PATH, HOME: project, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let text = ''
-  const watchers = new Set<() => void>()
-  const look = (): void => watchers.forEach((watcher) => watcher())
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (chunk: string) => {
-      text += chunk
-      look()
-    })
-  }
-  const ended = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | string)
-  void ended.then(look)
-  onTestFinished(async () => {
-    child.kill('SIGKILL')
-    await ended
-  })
-  return {
-    child,
-    ended,
-    text: () => text,
-    prints(pattern) {
-      const { promise, resolve, reject } = Promise.withResolvers<RegExpExecArray>()
-      const watcher = (): void => {
-        const found = pattern.exec(text)
-        if (found !== null) resolve(found)
-        else if (child.exitCode !== null || child.signalCode !== null) {
-          reject(new Error(`${file} ended without printing ${String(pattern)}. It printed:\n${text}`))
-        } else return
-        watchers.delete(watcher)
-      }
-      watchers.add(watcher)
-      watcher()
-      return promise
-    },
-  }
+function start(node: string, file: string, env: Readonly<Record<string, string>>): Example {
+  return startExample(project, [node, '--disable-warning=ExperimentalWarning', file], env)
 }

@@ -24,7 +24,9 @@ export function unknownRules(text: string, protocol: string): readonly string[] 
 
 export function docsFaultsOf(root: string): readonly string[] {
   const read = (path: string): string => readFileSync(join(root, path), 'utf8')
-  const documents = globSync(['*.md', 'docs/**/*.md', 'vectors/**/*.md'], { cwd: root })
+  const documents = globSync(['*.md', 'docs/**/*.md', 'vectors/**/*.md', 'examples/*/README.md'], {
+    cwd: root,
+  })
   const sources = globSync(['packages/*/src/**/*.ts', 'e2e/**/*.ts'], { cwd: root })
   const protocol = read('PROTOCOL.md')
   return [

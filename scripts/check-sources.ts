@@ -49,7 +49,9 @@ export function sourceFaults(path: string, text: string): SourceFault[] {
 }
 
 export function sourceFaultsOf(root: string): string[] {
-  const paths = globSync(['packages/*/src/**/*.ts', 'e2e/**/*.ts', 'scripts/*.ts'], { cwd: root }).toSorted()
+  const paths = globSync(['packages/*/src/**/*.ts', 'e2e/**/*.ts', 'scripts/*.ts', 'examples/*/*.ts'], {
+    cwd: root,
+  }).toSorted()
   return paths.flatMap((path) =>
     sourceFaults(path, readFileSync(join(root, path), 'utf8')).map(
       ({ line, rule, message }) => `${path}:${line}: ${message} (${rule})`,
