@@ -154,6 +154,47 @@ test('given no hub listens any more > the exit code is 3 and the remedy is named
   expect(err).toMatch(/No hub answers at http:\/\/127\.0\.0\.1:\d+\. .*downlink up/)
 })
 
+test('given one agent > its path, and when it came and went and why, the last change first', async () => {
+  const transitions = [
+    { at: '2026-01-01T00:00:00.000Z', status: 'online', reason: 'seen' },
+    { at: '2026-01-01T00:01:00.000Z', status: 'cloned', reason: 'two-copies' },
+    { at: '2026-01-01T00:02:00.000Z', status: 'late', reason: 'of a later\nversion' },
+  ]
+  const path = {
+    verdict: 'buffered',
+    lagMs: 2_500,
+    sentence: 'Something holds back.',
+    remedy: 'Switch it off.',
+  }
+  const agent = {
+    agentId: 'a1',
+    status: 'late',
+    transport: 'stream',
+    labels: { region: 'eu' },
+    roundTripMs: 84,
+    path,
+    openControls: 1,
+    taskCount: 2,
+    transitions,
+  }
+  reply = () => ({ status: 200, body: agent })
+  const { code, out } = await downlink(['agents', 'a1'])
+  expect([code, requests]).toEqual([0, ['GET /api/v1/agents/a1']])
+  expect(out).toMatch(/^round trip +84 ms\nlag +2\.5 s\npath +Something holds back\. Switch it off\.$/m)
+  expect(out.split('\n').slice(-5)).toEqual([
+    expect.stringMatching(/^SINCE +STATUS +WHY$/),
+    expect.stringMatching(/^2026-01-01T00:02:00\.000Z +late +of a later\S+version$/),
+    expect.stringMatching(
+      /^2026-01-01T00:01:00\.000Z +cloned +two copies of it show life; stop one of them$/,
+    ),
+    expect.stringMatching(/^2026-01-01T00:00:00\.000Z +online +it sent something$/),
+    '',
+  ])
+  expect(JSON.parse((await downlink(['agents', 'a1', '--json'])).out)).toEqual(agent)
+  reply = () => ({ status: 200, body: { ...agent, transitions: 'none' } })
+  expect((await downlink(['agents', 'a1'])).code, 'not what a hub says').not.toBe(0)
+})
+
 test('given agents with hostile names > the listing is one line each, and --json is one document each', async () => {
   const agent = {
     agentId: 'a1',

@@ -1,5 +1,5 @@
 /** The words in which the command speaks of agents, tasks and controls. */
-import type { AgentPresence, ControlRecord, TaskState } from '@downlink/protocol'
+import type { AgentPresence, ControlRecord, PresenceReason, TaskState } from '@downlink/protocol'
 import type { Cell, Tone } from './output.ts'
 import { durationText } from './duration.ts'
 
@@ -34,6 +34,16 @@ const PRESENCE_TONES: Readonly<Record<AgentPresence, Tone>> = {
   revoked: 'bad',
 }
 
+const PRESENCE_REASONS: Readonly<Record<PresenceReason, string>> = {
+  seen: 'it sent something',
+  silent: 'nothing came from it in time',
+  unproven: 'its stream is open, but nothing shows that it brings anything',
+  'good-bye': 'it said good-bye',
+  'two-copies': 'two copies of it show life; stop one of them',
+  blocked: 'the hub refuses it',
+  revoked: 'an operator revoked it',
+}
+
 /** A task's state; a word that this version does not know is shown as it is. */
 export function taskStateCell(state: TaskState, diverged: boolean): Cell {
   const text = Object.hasOwn(TASK_WORDS, state) ? TASK_WORDS[state] : state
@@ -44,6 +54,11 @@ export function taskStateCell(state: TaskState, diverged: boolean): Cell {
 /** Whether an agent can be reached. */
 export function presenceCell(status: AgentPresence): Cell {
   return { text: status, tone: Object.hasOwn(PRESENCE_TONES, status) ? PRESENCE_TONES[status] : 'plain' }
+}
+
+/** Why an agent's presence changed; a word that this version does not know is shown as it is. */
+export function presenceReasonText(reason: PresenceReason): string {
+  return Object.hasOwn(PRESENCE_REASONS, reason) ? PRESENCE_REASONS[reason] : reason
 }
 
 /** Whether nothing more comes of a task. */

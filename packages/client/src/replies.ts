@@ -68,7 +68,12 @@ export function readControl(json: Json): ControlRecord | undefined {
 /** An agent, or undefined if `json` is none. */
 export function readAgent(json: Json): AgentRecord | undefined {
   if (!isJsonObject(json) || !hasTexts(json, ['agentId', 'status'])) return undefined
-  return isJsonObject(field(json, 'labels')) ? (json as unknown as AgentRecord) : undefined
+  const transitions = field(json, 'transitions') ?? []
+  const isAgent =
+    isJsonObject(field(json, 'labels')) &&
+    Array.isArray(transitions) &&
+    transitions.every((change) => isJsonObject(change) && hasTexts(change, ['at', 'status', 'reason']))
+  return isAgent ? (json as unknown as AgentRecord) : undefined
 }
 
 /** What became of one control of a batch, or undefined if `json` does not say. */

@@ -39,7 +39,7 @@ import { hubMetrics } from './metrics/hub-metrics.ts'
 import { startProcessMetrics } from './metrics/process-metrics.ts'
 import { createOperatorTokens } from './operator/operator-tokens.ts'
 import { createOperatorApp } from './operator/operator-app.ts'
-import { feedRecords } from './operator/read-agent.ts'
+import { feedRecords, notePresenceOf } from './operator/read-agent.ts'
 import { startRetentionLoop } from './store/retention-loop.ts'
 
 /** A running hub. */
@@ -125,6 +125,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     drainingMs: () =>
       draining.backAtMs === undefined ? undefined : Math.max(0, draining.backAtMs - clock.monotonicMs()),
   }
+  const note = (agentId: string): void => notePresenceOf(parts, agentId)
   const events = createEventsRoute(parts)
   const agentApi = createAgentApi({
     agents,
@@ -138,7 +139,13 @@ export async function createHub(options: HubOptions): Promise<Hub> {
       ...createAgentRoutes(parts),
     ],
     serviceMs: () => store.serviceMs(),
-    onSeen: (agentId) => rememberSeen(memories.of(agentId), clock),
+    onSeen(agentId) {
+      const memory = memories.of(agentId)
+      note(agentId)
+      rememberSeen(memory, clock)
+      note(agentId)
+    },
+    onHandled: note,
     onKeyReplaced: endLinks,
   })
   const feed = createFeed({ ...parts, records: feedRecords(parts) })

@@ -54,6 +54,8 @@ export type {
   OperatorTokenRecord,
   OperatorTokenRequest,
   Page,
+  PresenceReason,
+  PresenceTransition,
   Stamp,
   StampName,
   TaskRecord,

@@ -370,6 +370,8 @@ export const HEARTBEATS_REMEMBERED = 320
 export const SYNC_WATCHED_MS = 3_000
 export const SYNC_ACTIVE_MS = 10_000
 export const SYNC_IDLE_MS = 60_000
+/** Changes of one agent's presence that a hub remembers, in memory: an hour of a bad path shows, a fleet of 100,000 fits. */
+export const PRESENCE_TRANSITIONS_MAX = 16
 /** An agent counts as watched for this time after somebody looked at it, ms. */
 export const WATCHED_MS = 10_000
 /** Bytes of log tail that the hub keeps in memory for one task, and tasks of one agent for which it keeps one. */

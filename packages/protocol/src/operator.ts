@@ -71,6 +71,27 @@ export interface TaskRecord {
 /** Whether an agent can be reached. `late`: no proof of life within the expected time, or none that its stream brings anything (R-51). */
 export type AgentPresence = 'online' | 'late' | 'offline' | 'cloned' | 'blocked' | 'revoked'
 
+/**
+ * Why an agent's presence changed: it sent something; no proof of life came in time; its stream is open but nothing shows that
+ * it brings anything; it said good-bye; two copies of it show life; an operator revoked it.
+ */
+export type PresenceReason =
+  | 'seen'
+  | 'silent'
+  | 'unproven'
+  | 'good-bye'
+  | 'two-copies'
+  | 'blocked'
+  | 'revoked'
+
+/** One change of an agent's presence. */
+export interface PresenceTransition {
+  /** ISO 8601, by the hub's wall clock. */
+  readonly at: string
+  readonly status: AgentPresence
+  readonly reason: PresenceReason
+}
+
 /** An agent as operators see it. */
 export interface AgentRecord {
   readonly agentId: string
@@ -95,6 +116,8 @@ export interface AgentRecord {
   readonly path?: PathReport & PathAdvice
   readonly openControls: number
   readonly taskCount: number
+  /** The last changes of `status`, oldest first; only where one agent is asked for. From memory: a hub that starts knows none. */
+  readonly transitions?: readonly PresenceTransition[]
 }
 
 /** One fact of the audit trail: what happened, when, to whom. */

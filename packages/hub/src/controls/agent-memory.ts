@@ -4,6 +4,7 @@ import {
   limits,
   type Clock,
   type PathReport,
+  type PresenceTransition,
   type SyncRequest,
   type TaskReport,
 } from '@downlink/protocol'
@@ -69,6 +70,8 @@ export interface AgentMemory {
   /** What its next requests may use of its rate. */
   requests?: TokenBucket
   deregistered: boolean
+  /** The last changes of its presence, and up to when they are told, on the monotonic clock. */
+  presence: { readonly notedMs: number; readonly transitions: readonly PresenceTransition[] }
   /** It was revoked here, and has not been enrolled again since. */
   isRevoked: boolean
   /** Until when somebody looks at it, on the monotonic clock. */
@@ -104,6 +107,7 @@ export function createAgentMemories(): AgentMemories {
         displacedAtMs: [],
         isNudged: false,
         deregistered: false,
+        presence: { notedMs: 0, transitions: [] },
         isRevoked: false,
         watchedUntilMs: 0,
         waiters: 0,

@@ -48,6 +48,8 @@ export interface AgentApiOptions {
   readonly serviceMs: () => number
   /** Called for every authenticated request, before its route. */
   readonly onSeen: (agentId: string) => void
+  /** Called when such a request was answered, or its stream opened. */
+  readonly onHandled: (agentId: string) => void
   /** Called when a new key of an agent was used for the first time, before its route. */
   readonly onKeyReplaced: (agentId: string) => void
 }
@@ -57,7 +59,7 @@ export type AgentApi = (request: IncomingMessage, response: ServerResponse, path
 
 /** Builds the table. */
 export function createAgentApi(options: AgentApiOptions): AgentApi {
-  const { routes, agents, logger, rates, memories, serviceMs, onSeen, onKeyReplaced } = options
+  const { routes, agents, logger, rates, memories, serviceMs, onSeen, onHandled, onKeyReplaced } = options
 
   async function answer(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
     const beganServiceMs = serviceMs()
@@ -70,8 +72,12 @@ export function createAgentApi(options: AgentApiOptions): AgentApi {
     facts.by = agent.agentId
     if (isFirstUse) onKeyReplaced(agent.agentId)
     onSeen(agent.agentId)
-    rates.countAgent(memories.of(agent.agentId))
-    return route.handle({ agent, keyId, request, response, beganServiceMs })
+    try {
+      rates.countAgent(memories.of(agent.agentId))
+      await route.handle({ agent, keyId, request, response, beganServiceMs })
+    } finally {
+      onHandled(agent.agentId)
+    }
   }
 
   return (request, response, path) => {

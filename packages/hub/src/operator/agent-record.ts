@@ -73,6 +73,23 @@ export function transportOf(link: AgentLink, status: AgentPresence): AgentRecord
   return link.isStreaming ? 'stream' : status === 'online' || status === 'late' ? 'poll' : 'none'
 }
 
+/** The moments at which time alone changes {@link presenceOf}, if nothing else does, on the monotonic clock. */
+export function presenceMarks(memory: AgentMemory, link: AgentLink): readonly number[] {
+  const { lastSeenMonotonicMs: seenMs, clonedAtMonotonicMs: clonedMs } = memory
+  const expectedMs = expectedSilenceMs(memory, link)
+  return [
+    ...(seenMs === undefined
+      ? []
+      : [seenMs + expectedMs + GRACE_MS + 1, seenMs + 2 * expectedMs + GRACE_MS + 1]),
+    ...(clonedMs === undefined ? [] : [clonedMs + CLONE_SHOWN_MS]),
+  ]
+}
+
+/** A poll that is held asks for nothing more until it is answered. */
+function expectedSilenceMs(memory: AgentMemory, link: AgentLink): number {
+  return Math.max(memory.expectedSyncMs, link.isPolling ? limits.WAKE_HOLD_MS_MAX : 0)
+}
+
 /** Only what the agent sends proves it: a heartbeat that was written need not have arrived. */
 export function presenceOf(
   memory: AgentMemory | undefined,
@@ -84,8 +101,7 @@ export function presenceOf(
     return 'cloned'
   }
   const silentMs = monotonicMs - memory.lastSeenMonotonicMs
-  // A poll that is held asks for nothing more until it is answered.
-  const expectedMs = Math.max(memory.expectedSyncMs, link.isPolling ? limits.WAKE_HOLD_MS_MAX : 0)
+  const expectedMs = expectedSilenceMs(memory, link)
   const isReached = link.isPolling || !link.isStreaming || link.isWorking
   if (silentMs <= expectedMs + GRACE_MS) return isReached ? 'online' : 'late'
   return silentMs <= 2 * expectedMs + GRACE_MS ? 'late' : 'offline'

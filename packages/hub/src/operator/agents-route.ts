@@ -2,7 +2,7 @@
 import { limits, type AgentRecord, type Page } from '@downlink/protocol'
 import { agentRevoked } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
-import { readAgentRecord } from './read-agent.ts'
+import { readAgentDetail, readAgentRecord } from './read-agent.ts'
 import { parseLabelSelector } from './label-selector.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
 import { pageLimit } from './operator-query.ts'
@@ -47,7 +47,7 @@ export function addAgentsRoutes(routes: OperatorRoutes): void {
       schema: { params: agentParams, response: { 200: agentReply, ...errorReplies } },
     },
     async (request) => {
-      return readAgentRecord(routes, await watchAgent(request.params.agentId))
+      return readAgentDetail(routes, await watchAgent(request.params.agentId))
     },
   )
   app.post<OfAgent>(

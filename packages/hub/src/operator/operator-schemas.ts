@@ -244,6 +244,9 @@ export const agentReply: TSchema = Type.Object({
   ),
   openControls: Type.Integer(),
   taskCount: Type.Integer(),
+  transitions: Type.Optional(
+    Type.Array(Type.Object({ at: Type.String(), status: Type.String(), reason: Type.String() })),
+  ),
 })
 /** An enrollment key as operators see it; `key` is in the reply to its creation only. */
 export const enrollmentKeyReply: TSchema = Type.Object({

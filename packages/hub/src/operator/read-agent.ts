@@ -10,6 +10,7 @@ import type { AgentDocument, Agents } from '../enrollment/agents.ts'
 import type { FeedRecords } from '../feed/feed-events.ts'
 import type { Store } from '../store/store.ts'
 import { agentRecord, type AgentLink } from './agent-record.ts'
+import { notePresence, shownTransitions } from './presence-log.ts'
 
 /** Where records are read. */
 export interface RecordSources {
@@ -30,6 +31,24 @@ export async function readAgentRecord(sources: RecordSources, agent: AgentDocume
   const memory = memories.peek(agentId)
   const nowMs = clock.monotonicMs()
   return agentRecord(agent, mailbox, memory, agentLink(sources, agentId, memory, nowMs), nowMs)
+}
+
+/** The same with the last changes of its presence. */
+export async function readAgentDetail(sources: RecordSources, agent: AgentDocument): Promise<AgentRecord> {
+  const { agentId, revoked } = agent
+  if (revoked === undefined) notePresenceOf(sources, agentId)
+  const transitions = shownTransitions(sources.memories.peek(agentId), revoked?.atMs)
+  return { ...(await readAgentRecord(sources, agent)), transitions }
+}
+
+/** Notes the presence of an agent as it is now. */
+export function notePresenceOf(sources: Omit<RecordSources, 'store' | 'agents'>, agentId: string): void {
+  const { clock, memories } = sources
+  const memory = memories.peek(agentId)
+  if (memory === undefined) return
+  const monotonicMs = clock.monotonicMs()
+  const link = agentLink(sources, agentId, memory, monotonicMs)
+  notePresence(memory, link, { monotonicMs, wallMs: clock.wallMs() })
 }
 
 /** What of an agent's is open now. */
