@@ -1,9 +1,9 @@
 /** Events and status: what an application and a person are told. */
+import { BoundedLogger, silentLogger, type Logger } from '@downlink/protocol'
 import { describe, expect, test } from 'vitest'
 import { turn } from '../test/fakes.ts'
 import { AgentEvents } from './agent-events.ts'
 import { StatusBoard, type AgentWork } from './agent-status.ts'
-import { BoundedLogger, silentLogger, type Logger } from './logger.ts'
 import type { AgentStatus } from './options.ts'
 import { createTestClock } from './testing/test-clock.ts'
 

@@ -1,5 +1,5 @@
 /** The agent's typed events: a listener that throws is logged and harms nobody. */
-import type { BoundedLogger, Logger } from './logger.ts'
+import type { BoundedLogger, Logger } from '@downlink/protocol'
 import type { AgentEvent } from './options.ts'
 
 type Listener = (event: AgentEvent) => unknown

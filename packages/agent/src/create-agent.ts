@@ -1,7 +1,9 @@
 /** The agent: puts the downlink, the sync loop, the ledger and the tasks together. */
 import {
+  BoundedLogger,
   DownlinkError,
   limits,
+  silentLogger,
   systemClock,
   systemRandom,
   type Clock,
@@ -21,7 +23,6 @@ import { runDownlink } from './downlink/supervisor.ts'
 import type { Journal } from './controls/journal.ts'
 import { PatientJournal } from './controls/patient-journal.ts'
 import { publish, publishConnection, publishStream } from './diagnostics.ts'
-import { BoundedLogger, silentLogger } from './logger.ts'
 import type { AgentEvent, AgentOptions, AgentStatus } from './options.ts'
 import { openStatusFile, type StatusFile } from './state-directory/status-file.ts'
 import type { TaskExecutor } from './tasks/executor.ts'

@@ -3,6 +3,7 @@ import type {
   Clock,
   Control,
   ControlState,
+  Logger,
   PathAdvice,
   PathReport,
   Random,
@@ -13,7 +14,6 @@ import type { AgentTls } from './http/connector.ts'
 import type { AgentTransport } from './http/transport.ts'
 import type { openJournal } from './controls/open-journal.ts'
 import type { Credential } from './standing/credential.ts'
-import type { Logger } from './logger.ts'
 import type { TaskExecutor } from './tasks/executor.ts'
 import type { AnyTaskDefinition } from './tasks/handler-executor.ts'
 

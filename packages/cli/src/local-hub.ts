@@ -1,6 +1,15 @@
 /** A hub in this process: its database, its operator token, its server, and where the other commands find them. */
 import { createOperatorClient, HttpError, type OperatorClient } from '@downlink/client'
-import { createHub, createOperatorToken, openSqliteStore, type Hub, type Store } from '@downlink/hub'
+import {
+  createHub,
+  createOperatorToken,
+  openSqliteStore,
+  type DrainHubOptions,
+  type Hub,
+  type HubOptions,
+  type Store,
+} from '@downlink/hub'
+import type { Logger } from '@downlink/protocol'
 import type { CommandContext } from './command-context.ts'
 import {
   hasCode,
@@ -20,8 +29,11 @@ export interface LocalHubOptions {
   readonly host: string
   /** Such as `up`: for the message about a port that is taken. */
   readonly command: string
-  /** As of `createHub`. */
-  readonly heartbeatMs?: number
+  /** What `createHub` is told beside where it is and who looks. */
+  readonly tuning?: Partial<Omit<HubOptions, 'store' | 'clock' | 'random' | 'logger'>>
+  readonly drain?: DrainHubOptions
+  /** @defaultValue what is grave, as text */
+  readonly logger?: Logger
 }
 
 /** A running hub. Disposing of it drains it and closes its database. */
@@ -36,24 +48,18 @@ export interface LocalHub extends AsyncDisposable {
  * @throws CommandError `failed` for a port or host that cannot be had; StoreError for a database that is in use or broken.
  */
 export async function startLocalHub(context: CommandContext, options: LocalHubOptions): Promise<LocalHub> {
-  const { folder, heartbeatMs } = options
+  const { folder, tuning, drain } = options
   const { clock, random, output } = context
   await makePrivateFolder(folder.path)
-  const logger = createLineLogger(output, 'hub')
+  const { logger = createLineLogger(output, 'hub') } = options
   const store = await openSqliteStore({ file: folder.databaseFile, clock, logger })
   let hub: Hub | undefined
   const stop = async (): Promise<void> => {
-    await hub?.drain()
+    await hub?.drain(drain)
     await store[Symbol.asyncDispose]()
   }
   try {
-    hub = await createHub({
-      store,
-      clock,
-      random,
-      logger,
-      ...(heartbeatMs === undefined ? {} : { heartbeatMs }),
-    })
+    hub = await createHub({ ...tuning, store, clock, random, logger })
     const url = reachableUrl(await listen(hub, options))
     const client = await clientWithToken(context, store, folder.tokenFile, url)
     await writeHubUrl(folder, url)

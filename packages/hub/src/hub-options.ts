@@ -1,6 +1,6 @@
 /** What a hub is told: its options, their defaults and bounds. */
 import { limits, systemClock, systemRandom, type Clock, type Random } from '@downlink/protocol'
-import { silentLogger, type Logger } from './logger.ts'
+import { createHubLogger, silentLogger, type HubLogger, type Logger } from './logger.ts'
 import type { OnSync } from './delivery/own-sync.ts'
 import type { AuthenticateOperator } from './operator/operator-authentication.ts'
 import type { Store } from './store/store.ts'
@@ -60,8 +60,16 @@ export interface HubOptions {
    * @defaultValue false: it needs a token with the scope `read`
    */
   readonly areMetricsOpen?: boolean
-  /** @defaultValue nothing is logged */
+  /**
+   * Takes what an operator of the hub should know: without secrets, and of the same line a few a minute.
+   * @defaultValue nothing is logged
+   */
   readonly logger?: Logger
+  /**
+   * Logs each request that was answered, at `info`: its API, method, route, status, code, sender, address and time.
+   * @defaultValue false
+   */
+  readonly isAccessLogged?: boolean
   /**
    * What stands before every path of the hub, such as `/downlink`, when it is part of another server.
    * @defaultValue none
@@ -114,7 +122,8 @@ export interface HubSettings {
   readonly streamAgeMsMax: number
   readonly historyMs: number
   readonly areMetricsOpen: boolean
-  readonly logger: Logger
+  readonly logger: HubLogger
+  readonly isAccessLogged: boolean
   readonly basePath: string
   readonly authenticateOperator: AuthenticateOperator | undefined
   readonly onSync: OnSync | undefined
@@ -132,10 +141,11 @@ export function checkedSettings(options: HubOptions): HubSettings {
     streamAgeMsMax = limits.STREAM_AGE_MS_DEFAULT,
     historyMs = limits.HISTORY_MS_DEFAULT,
     areMetricsOpen = false,
+    isAccessLogged = false,
     basePath = '',
     clock = systemClock,
     random = systemRandom,
-    logger = silentLogger,
+    logger: target = silentLogger,
     authenticateOperator,
     onSync,
     store,
@@ -159,9 +169,21 @@ export function checkedSettings(options: HubOptions): HubSettings {
   }
   const rates = { agentRequestsPerS, operatorRequestsPerS, acceptPerS }
   const ages = { agentKeyAgeMsMax, streamAgeMsMax, historyMs }
+  const logger = createHubLogger(target, clock)
   const hooks = { authenticateOperator, onSync }
   const times = { heartbeatMs, wakeHoldMs, ...ages }
-  return { store, clock, random, ...times, ...rates, ...hooks, areMetricsOpen, logger, basePath }
+  return {
+    store,
+    clock,
+    random,
+    ...times,
+    ...rates,
+    ...hooks,
+    areMetricsOpen,
+    isAccessLogged,
+    logger,
+    basePath,
+  }
 }
 
 function assertWithin(name: string, value: number, min: number, max: number): void {

@@ -29,6 +29,7 @@ import { createEnrollmentKeys } from './enrollment/enrollment-keys.ts'
 import { checkedSettings, type DrainHubOptions, type HubOptions, type HubSettings } from './hub-options.ts'
 import { createFeed, type Feed } from './feed/feed.ts'
 import { createHandler, createHttpServer, type Handler } from './http-server.ts'
+import { accessLog } from './http/access-log.ts'
 import { createAgentApi } from './http/agent-api.ts'
 import { createInProcessFetch, type Fetch } from './http/in-process-fetch.ts'
 import { createInFlight, type InFlight } from './http/in-flight.ts'
@@ -166,7 +167,9 @@ export async function createHub(options: HubOptions): Promise<Hub> {
   const handler = createHandler({
     basePath: settings.basePath,
     guard: createRequestGuard(clock),
-    follow: (_request, response, api) => requests.follow(response, api),
+    follow(request, response, api) {
+      requests.follow(response, api, settings.isAccessLogged ? accessLog(settings, request) : undefined)
+    },
     onRequest(response) {
       inFlight.follow(response)
       if (draining.backAtMs !== undefined) response.setHeader('Connection', 'close')
@@ -240,7 +243,9 @@ class RunningHub implements Hub {
       throw error
     }
     const { port: bound } = server.address() as AddressInfo
-    return new URL(`http://${host.includes(':') ? `[${host}]` : host}:${bound}`)
+    const url = new URL(`http://${host.includes(':') ? `[${host}]` : host}:${bound}`)
+    this.#parts.logger.info({ url: url.href }, 'The hub listens')
+    return url
   }
 
   drain(options: DrainHubOptions = {}): Promise<void> {
@@ -253,8 +258,19 @@ class RunningHub implements Hub {
   }
 
   async #stop(options: DrainHubOptions): Promise<void> {
-    const { clock, draining, registry, polls, waits, feed, inFlight, operatorApp, parts, acceptPerS } =
-      this.#parts
+    const {
+      clock,
+      logger,
+      draining,
+      registry,
+      polls,
+      waits,
+      feed,
+      inFlight,
+      operatorApp,
+      parts,
+      acceptPerS,
+    } = this.#parts
     const { restartMs = limits.DRAIN_RESTART_MS, signal = new AbortController().signal } = options
     const ownMs = (2_000 * (registry.size + polls.size)) / acceptPerS
     const wantedMs = options.drainMs ?? Math.min(limits.DRAIN_SPREAD_MS_DEFAULT, ownMs)
@@ -263,6 +279,7 @@ class RunningHub implements Hub {
     const endMs = clock.monotonicMs() + deadlineMs
     // Where others take its agents at once, there is nothing to wait for.
     draining.backAtMs = clock.monotonicMs() + (restartMs === 0 ? 0 : drainMs + restartMs)
+    logger.info({ streams: registry.size, polls: polls.size, drainMs, deadlineMs }, 'The hub stops')
     await drainStreams(this.#parts, { drainMs, restartMs, windowMs: this.#parts.windowMs() }, signal)
     const server = this.#server
     server?.close()
@@ -270,9 +287,11 @@ class RunningHub implements Hub {
     waits.releaseAll()
     feed[Symbol.dispose]()
     await inFlight.idle(Math.max(0, endMs - clock.monotonicMs()), signal)
+    const cut = inFlight.size
     inFlight.destroy()
     server?.closeAllConnections()
     for (const part of parts) part[Symbol.dispose]()
     await operatorApp.close()
+    logger.info({ cut }, 'The hub has stopped')
   }
 }

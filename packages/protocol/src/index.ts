@@ -1,4 +1,6 @@
 /** The wire contract of Downlink, shared by both ends. */
+export { BoundedLogger, silentLogger } from './bounded-logger.ts'
+export type { Logger } from './bounded-logger.ts'
 export { delay, systemClock, systemRandom } from './clock.ts'
 export type { Clock, Random, Timer } from './clock.ts'
 export {

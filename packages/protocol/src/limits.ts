@@ -169,10 +169,10 @@ export const LEDGER_LANES_MAX = 8_192
 export const LANE_RETENTION_MS = 86_400_000
 /** Bytes of the journal at which it is rewritten from the state; more only if the state itself is large. */
 export const JOURNAL_BYTES_MAX = 4_194_304
-/** The same line of an agent's log is written so often in that time, ms; a hub that is away for a night must not fill a disk. */
+/** The same line of a log, of either end, is written so often in that time, ms; a hub that is away for a night, or its disk, must not fill another. */
 export const LOG_REPEATS_MAX = 5
 export const LOG_WINDOW_MS = 60_000
-/** Different lines of an agent's log whose repeats are counted; beyond, the least recent is forgotten. */
+/** Different lines of a log whose repeats are counted; beyond, the least recent is forgotten. */
 export const LOG_LINES_KNOWN_MAX = 256
 /** Shortest time between two writes of an agent's status file, and the longest while it runs, ms: a reader takes silence for a hang. */
 export const STATUS_FILE_MS_MIN = 500

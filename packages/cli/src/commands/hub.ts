@@ -4,8 +4,9 @@ import { InvalidArgumentError, type Command } from 'commander'
 import type { CommandContext } from '../command-context.ts'
 import { dataFolder, shownPath, type DataFolder } from '../discovery.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
-import type { LocalHub } from '../local-hub.ts'
+import type { LocalHub, LocalHubOptions } from '../local-hub.ts'
 import { durationArgument, portArgument, withExample } from '../operator-command.ts'
+import { drainOf, hubLogger, tuningOf, withTuningOptions, type TuningFlags } from './hub-tuning.ts'
 
 /** The port that a hub takes unless told otherwise. */
 const PORT_DEFAULT = 8_787
@@ -21,6 +22,8 @@ export interface LocalHubFlags {
   readonly heartbeat?: number
 }
 
+type HubCommandFlags = LocalHubFlags & TuningFlags
+
 /** Adds the command. */
 export function addHubCommand(
   program: Command,
@@ -30,7 +33,9 @@ export function addHubCommand(
     .command('hub')
     .summary('run a hub')
     .description('Run a hub until it is ended; a second Ctrl-C ends it at once.')
-  withHubOptions(command).action((flags: LocalHubFlags) => run((context) => runHub(context, flags)))
+  withTuningOptions(withHubOptions(command)).action((flags: HubCommandFlags) =>
+    run((context) => runHub(context, flags)),
+  )
   withExample(command, 'hub --port 0')
 }
 
@@ -56,11 +61,15 @@ function heartbeatArgument(text: string): number {
   )
 }
 
-async function runHub(context: CommandContext, flags: LocalHubFlags): Promise<ExitCode> {
+async function runHub(context: CommandContext, flags: HubCommandFlags): Promise<ExitCode> {
   const { output } = context
   const signal = context.stopSignal()
   const folder = dataFolder(context.cwd, flags.data)
-  await using hub = await openHub(context, flags, folder, 'hub')
+  await using hub = await openHub(context, flags, folder, 'hub', {
+    tuning: tuningOf(flags),
+    drain: drainOf(flags),
+    logger: hubLogger(context, flags),
+  })
   output.line('The hub is up.')
   tellHub(context, flags, folder, hub)
   await aborted(signal)
@@ -74,10 +83,11 @@ export async function openHub(
   { port, host, heartbeat }: LocalHubFlags,
   folder: DataFolder,
   command: string,
+  more: Pick<LocalHubOptions, 'tuning' | 'drain' | 'logger'> = {},
 ): Promise<LocalHub> {
   const { startLocalHub } = await import('../local-hub.ts')
-  const heartbeatMs = heartbeat === undefined ? {} : { heartbeatMs: heartbeat }
-  return startLocalHub(context, { folder, port, host, command, ...heartbeatMs })
+  const tuning = { ...more.tuning, ...(heartbeat === undefined ? {} : { heartbeatMs: heartbeat }) }
+  return startLocalHub(context, { ...more, folder, port, host, command, tuning })
 }
 
 /** Says where the hub is and what it keeps. */

@@ -96,9 +96,7 @@ export function createOperatorTokens(store: Store, clock: Clock, logger: Logger)
         : { document: { ...before, lastUsedMs: usedMs }, result: undefined },
     )
     // Nobody waits for it; a store that fails says so to whoever does.
-    recorded.catch((error: unknown) =>
-      logger.debug({ error, tokenId }, 'The use of a token was not recorded'),
-    )
+    recorded.catch((error: unknown) => logger.debug({ error }, 'The use of a token was not recorded'))
   }
 
   return {

@@ -1,8 +1,10 @@
 /** What reaches an application's logger: no secret, no flood, no exception back. */
-import { DownlinkError, formatToken, limits } from '@downlink/protocol'
 import { describe, expect, test } from 'vitest'
-import { BoundedLogger, type Logger } from './logger.ts'
-import { createTestClock } from './testing/test-clock.ts'
+import { createTestClock } from '../../testkit/src/test-clock.ts'
+import { BoundedLogger, type Logger } from './bounded-logger.ts'
+import { DownlinkError } from './errors.ts'
+import { formatToken } from './ids.ts'
+import * as limits from './limits.ts'
 
 const TOKEN = formatToken({ kind: 'agent', owner: 'a1', keyId: 'keykeykey', secret: 'secretsecret' })
 
@@ -55,6 +57,14 @@ describe('given an application with a logger', () => {
     clock.advance(limits.LOG_WINDOW_MS)
     logger.log('warn', { count: 1_000 }, 'a sync failed')
     expect(lines.at(-1)?.fields).toEqual({ count: 1_000, repeated: 1_000 - limits.LOG_REPEATS_MAX })
+  })
+
+  test('a record that was asked for each time > comes each time, and without secrets', () => {
+    const { lines, logger } = bench()
+    const times = 2 * limits.LOG_REPEATS_MAX
+    for (let count = 0; count < times; count++) logger.logEach('info', { text: TOKEN }, 'a request')
+    expect(lines.length).toBe(times)
+    expect(JSON.stringify(lines)).not.toContain('secretsecret')
   })
 
   test('more kinds of lines than are remembered > memory stays bounded, and lines are not lost', () => {

@@ -1,8 +1,11 @@
-/** Where an agent says what it does: structured, without secrets, and never in a flood. */
-import { limits, type Clock } from '@downlink/protocol'
+/** Where both ends say what they do: structured, without secrets, and never in a flood. */
+import type { Clock } from './clock.ts'
+import { LOG_LINES_KNOWN_MAX, LOG_REPEATS_MAX, LOG_WINDOW_MS } from './limits.ts'
 
 /** Takes structured fields and a sentence, as pino does; neither ever holds a credential. */
-export type Logger = Record<'debug' | 'info' | 'warn' | 'error', (fields: object, message: string) => void>
+export type Logger = Readonly<
+  Record<'debug' | 'info' | 'warn' | 'error', (fields: object, message: string) => void>
+>
 
 /** Says nothing. */
 export const silentLogger: Logger = {
@@ -53,9 +56,17 @@ export class BoundedLogger {
     if (this.#target === silentLogger) return
     const repeated = this.#admit(`${level} ${message}`)
     if (repeated === undefined) return
+    this.#write(level, repeated === 0 ? fields : { ...fields, repeated }, message)
+  }
+
+  /** Hands on every line, however often it comes: for a record of each request, which somebody asked for. */
+  logEach(level: keyof Logger, fields: object, message: string): void {
+    if (this.#target !== silentLogger) this.#write(level, fields, message)
+  }
+
+  #write(level: keyof Logger, fields: object, message: string): void {
     try {
-      const clean = this.#redact(fields, 0) as object
-      this.#target[level](repeated === 0 ? clean : { ...clean, repeated }, this.#redactText(message))
+      this.#target[level](this.#redact(fields, 0) as object, this.#redactText(message))
     } catch {
       // There is nobody left to tell.
     }
@@ -68,14 +79,13 @@ export class BoundedLogger {
     this.#lines.delete(key)
     this.#lines.set(key, line)
     const oldest = this.#lines.keys().next()
-    if (this.#lines.size > limits.LOG_LINES_KNOWN_MAX && oldest.done !== true)
-      this.#lines.delete(oldest.value)
-    if (nowMs - line.windowStartMs >= limits.LOG_WINDOW_MS) {
+    if (this.#lines.size > LOG_LINES_KNOWN_MAX && oldest.done !== true) this.#lines.delete(oldest.value)
+    if (nowMs - line.windowStartMs >= LOG_WINDOW_MS) {
       line.windowStartMs = nowMs
       line.count = 0
     }
     line.count++
-    if (line.count > limits.LOG_REPEATS_MAX) {
+    if (line.count > LOG_REPEATS_MAX) {
       line.suppressed++
       return undefined
     }
