@@ -70,6 +70,19 @@ const NEXT: Readonly<Record<ConnectionState['name'], readonly ConnectionState['n
   stopped: ['stopped'],
 }
 
+/** A sync is answered while the stream, whose last try reached nobody, waits. */
+const ANSWERED_AFTER_UNREACHED: [ConnectionEvent, number, number][] = [
+  [{ type: 'started' }, 0, 0],
+  [{ type: 'failed', failure: { code: 'connect_failed', message: '', retry: 'backoff' } }, 0, 0.9],
+  [{ type: 'hubAnswered' }, 0, 0],
+]
+/** What shows that a hub is back, or that waiting makes no sense any more. */
+const BRINGS_FORWARD: ReadonlySet<ConnectionEvent['type']> = new Set([
+  'pollAnswered',
+  'hubAnswered',
+  'resumed',
+])
+
 test('given any events > it dials and asks one at a time, waits with bounded timers, and fetches after every opening', () => {
   fc.assert(
     fc.property(mode, steps, (way, sequence) => {
@@ -85,8 +98,7 @@ test('given any events > it dials and asks one at a time, waits with bounded tim
         // A dial exactly on the way into `connecting`, and the way into it is from `waiting` only: never two at once.
         expect(count('dial')).toBe(before.name === 'waiting' && after.name === 'connecting' ? 1 : 0)
         // A timer exactly on the way into `waiting`, but that a hub that is back may bring it forward.
-        const mayBringForward =
-          (happened.type === 'pollAnswered' || happened.type === 'resumed') && before.name === 'waiting'
+        const mayBringForward = BRINGS_FORWARD.has(happened.type) && before.name === 'waiting'
         const timers = before.name !== 'waiting' && after.name === 'waiting' ? 1 : 0
         expect(count('setTimer')).toBe(mayBringForward ? Math.min(1, count('setTimer')) : timers)
         if (before.name === 'connecting' && after.name === 'open') expect(count('sync')).toBe(1)
@@ -113,6 +125,7 @@ test('given any events > it dials and asks one at a time, waits with bounded tim
         state = after
       }
     }),
+    { examples: [['auto', ANSWERED_AFTER_UNREACHED]] },
   )
 })
 
