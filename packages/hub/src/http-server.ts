@@ -26,7 +26,7 @@ export interface HandlerOptions {
   readonly operatorApi: (request: IncomingMessage, response: ServerResponse) => void
 }
 
-const OPERATOR_PATHS = /^\/(?:api\/v1(?:\/|$)|healthz$|readyz$|metrics$)/
+const OPERATOR_PATHS = /^\/(?:api\/v1(?:\/|$)|healthz$|readyz$|metrics$|openapi\.json$|docs$)/
 
 /** Makes the handler. It needs no server of its own. */
 export function createHandler(options: HandlerOptions): Handler {

@@ -50,6 +50,8 @@ export const ENDPOINTS: readonly Endpoint[] = [
     unknown: [api('events?agentId=nobody'), 'agent_not_found'],
   },
   { method: 'GET', path: '/metrics', by: 'read' },
+  { method: 'GET', path: '/openapi.json', by: 'nobody' },
+  { method: 'GET', path: '/docs', by: 'nobody' },
   { method: 'GET', path: api('operator-tokens'), by: 'admin' },
   { method: 'POST', path: api('operator-tokens'), by: 'admin', hasBody: true },
   {

@@ -6,15 +6,10 @@ import { readAgentDetail, readAgentRecord } from './read-agent.ts'
 import { parseLabelSelector } from './label-selector.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
 import { pageLimit } from './operator-query.ts'
-import {
-  errorReplies,
-  agentParams,
-  agentReply,
-  agentsQuery,
-  emptyReply,
-  nudgeReply,
-  pageReply,
-} from './operator-schemas.ts'
+import { operation } from './operation.ts'
+import { agentReply, agentsReply, nudgeReply } from './agent-replies.ts'
+import { emptyReply } from './reply-schemas.ts'
+import { agentParams, agentsQuery, noQuery } from './request-schemas.ts'
 
 interface OfAgent {
   Params: { agentId: string }
@@ -28,34 +23,57 @@ interface AgentsQuery {
 
 /** Adds the routes. */
 export function addAgentsRoutes(routes: OperatorRoutes): void {
-  const { app, needs, operatorOf, findAgent, watchAgent, agents, registry, polls, service, memories } = routes
+  const { app, operatorOf, findAgent, watchAgent, agents, registry, polls, service, memories } = routes
 
   app.get<{ Querystring: AgentsQuery }>(
     '/api/v1/agents',
-    {
-      onRequest: needs('read'),
-      schema: { querystring: agentsQuery, response: { 200: pageReply(agentReply), ...errorReplies } },
-    },
+    operation(
+      routes,
+      {
+        operationId: 'listAgents',
+        tag: 'Agents',
+        summary: 'List agents',
+        description:
+          'A page looks at a bounded number of agents, so with a filter it may be short, or empty, and still have a `nextCursor`.',
+        scope: 'read',
+      },
+      { querystring: agentsQuery, response: { 200: agentsReply } },
+    ),
     async (request) => {
       return listAgents(routes, request.query)
     },
   )
   app.get<OfAgent>(
     '/api/v1/agents/:agentId',
-    {
-      onRequest: needs('read'),
-      schema: { params: agentParams, response: { 200: agentReply, ...errorReplies } },
-    },
+    operation(
+      routes,
+      {
+        operationId: 'getAgent',
+        tag: 'Agents',
+        summary: 'Show an agent',
+        scope: 'read',
+        errors: ['agent_not_found'],
+      },
+      { params: agentParams, querystring: noQuery, response: { 200: agentReply } },
+    ),
     async (request) => {
       return readAgentDetail(routes, await watchAgent(request.params.agentId))
     },
   )
   app.post<OfAgent>(
     '/api/v1/agents/:agentId/sync',
-    {
-      onRequest: needs('control'),
-      schema: { params: agentParams, response: { 200: nudgeReply, ...errorReplies } },
-    },
+    operation(
+      routes,
+      {
+        operationId: 'nudgeAgent',
+        tag: 'Agents',
+        summary: 'Have an agent sync now',
+        scope: 'control',
+        errors: ['agent_not_found'],
+        isBodiless: true,
+      },
+      { params: agentParams, querystring: noQuery, response: { 200: nudgeReply } },
+    ),
     async (request) => {
       const { agentId } = await findAgent(request.params.agentId)
       const session = registry.get(agentId)
@@ -66,10 +84,20 @@ export function addAgentsRoutes(routes: OperatorRoutes): void {
   )
   app.post<OfAgent>(
     '/api/v1/agents/:agentId/rotate-key',
-    {
-      onRequest: needs('admin'),
-      schema: { params: agentParams, response: { 200: agentReply, ...errorReplies } },
-    },
+    operation(
+      routes,
+      {
+        operationId: 'rotateAgentKey',
+        tag: 'Agents',
+        summary: 'Have an agent replace its key',
+        description:
+          'The old key holds until the new one has been used. `keyRotation` of the agent is gone once that is so.',
+        scope: 'admin',
+        errors: ['agent_not_found', 'agent_revoked', 'outcome_unknown'],
+        isBodiless: true,
+      },
+      { params: agentParams, querystring: noQuery, response: { 200: agentReply } },
+    ),
     async (request) => {
       const agent = await agents.askRotation(request.params.agentId, operatorOf(request).name)
       if (agent === undefined) throw agentNotFound(request.params.agentId, 'no key was replaced')
@@ -80,10 +108,19 @@ export function addAgentsRoutes(routes: OperatorRoutes): void {
   )
   app.delete<OfAgent>(
     '/api/v1/agents/:agentId',
-    {
-      onRequest: needs('admin'),
-      schema: { params: agentParams, response: { 204: emptyReply, ...errorReplies } },
-    },
+    operation(
+      routes,
+      {
+        operationId: 'revokeAgent',
+        tag: 'Agents',
+        summary: 'Revoke an agent',
+        description:
+          'For good: no key of its holds any more, its stream ends, and what is open fails as `agent_revoked`. To use it again it must be enrolled anew.',
+        scope: 'admin',
+        errors: ['agent_not_found', 'outcome_unknown'],
+      },
+      { params: agentParams, querystring: noQuery, response: { 204: emptyReply } },
+    ),
     async (request, reply) => {
       const operator = operatorOf(request)
       const { agentId } = request.params

@@ -4,7 +4,9 @@ import { HubError } from '../hub-error.ts'
 import type { HistoryPageRequest, HistoryScope, StoredHistoryEntry } from '../store/store.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
 import { pageLimit, sequenceOf } from './operator-query.ts'
-import { auditQuery, auditReply, errorReplies, pageReply } from './operator-schemas.ts'
+import { operation } from './operation.ts'
+import { auditReply } from './reply-schemas.ts'
+import { auditQuery } from './request-schemas.ts'
 
 interface AuditQuery {
   limit?: string
@@ -15,13 +17,21 @@ interface AuditQuery {
 }
 
 /** Adds the route. */
-export function addAuditRoute({ app, needs, store }: OperatorRoutes): void {
+export function addAuditRoute(routes: OperatorRoutes): void {
+  const { app, store } = routes
   app.get<{ Querystring: AuditQuery }>(
     '/api/v1/audit',
-    {
-      onRequest: needs('read'),
-      schema: { querystring: auditQuery, response: { 200: pageReply(auditReply), ...errorReplies } },
-    },
+    operation(
+      routes,
+      {
+        operationId: 'listAudit',
+        tag: 'Feed and audit',
+        summary: 'Read the audit trail',
+        description: 'Who did what, and what became of it, as long as the hub keeps it.',
+        scope: 'read',
+      },
+      { querystring: auditQuery, response: { 200: auditReply } },
+    ),
     async ({ query }): Promise<Page<AuditEntry>> => {
       const limit = pageLimit(query.limit)
       const after = sequenceOf(query.cursor)

@@ -17,17 +17,33 @@ import { parseLabelSelector } from './label-selector.ts'
 import { makeControl } from './make-control.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
 import { readAgentRecord } from './read-agent.ts'
-import { batchReply, controlsBody, errorReplies } from './operator-schemas.ts'
+import { operation } from './operation.ts'
+import { batchReply } from './control-replies.ts'
+import { controlsBody, idempotencyHeaders, noQuery } from './request-schemas.ts'
 
 /** Adds the route. */
 export function addControlsBatchRoute(routes: OperatorRoutes): void {
-  const { app, needs, operatorOf } = routes
+  const { app, operatorOf } = routes
   app.post<{ Body: ControlsRequest }>(
     '/api/v1/controls',
-    {
-      onRequest: needs('control'),
-      schema: { body: controlsBody, response: { 200: batchReply, ...errorReplies } },
-    },
+    operation(
+      routes,
+      {
+        operationId: 'createControls',
+        tag: 'Controls',
+        summary: 'Issue many controls',
+        description:
+          'Distinct ones as `items`, or one for every agent that `selector` means. What became of each is in the reply, a refusal too: one keeps nothing from the others. A broadcast is answered a page at a time: send it again with `nextCursor` as `cursor`. Under an Idempotency-Key of at most 126 characters all of it can be sent again.',
+        scope: 'control',
+        errors: ['outcome_unknown'],
+      },
+      {
+        querystring: noQuery,
+        headers: idempotencyHeaders,
+        body: controlsBody,
+        response: { 200: batchReply },
+      },
+    ),
     async (request): Promise<Page<BatchControlResult>> => {
       const { operator, idempotencyKey } = askerOf(request, operatorOf(request))
       assertRoomForSuffix(idempotencyKey)

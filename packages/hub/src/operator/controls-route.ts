@@ -10,16 +10,16 @@ import { HubError } from '../hub-error.ts'
 import { makeControl } from './make-control.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
 import { pageLimit, waitMs } from './operator-query.ts'
+import { operation } from './operation.ts'
+import { controlReply, controlsReply } from './control-replies.ts'
 import {
-  errorReplies,
   agentParams,
   controlBody,
   controlParams,
-  controlReply,
+  idempotencyHeaders,
   pageQuery,
-  pageReply,
   waitQuery,
-} from './operator-schemas.ts'
+} from './request-schemas.ts'
 import type { Operator } from './operator-tokens.ts'
 
 interface OfAgent {
@@ -34,31 +34,56 @@ interface Paging {
 
 /** Adds the routes. */
 export function addControlsRoutes(routes: OperatorRoutes): void {
-  const { app, needs, watchAgent, service, memories } = routes
+  const { app, watchAgent, service, memories } = routes
 
   app.post<OfAgent & Waiting & { Body: ControlRequest }>(
     '/api/v1/agents/:agentId/controls',
-    {
-      onRequest: needs('control'),
-      schema: {
+    operation(
+      routes,
+      {
+        operationId: 'createControl',
+        tag: 'Controls',
+        summary: 'Issue a control',
+        description:
+          'Once this is answered with 2xx the control is never lost, and decided exactly once by its agent. With `wait` the answer comes when `until` is reached, can no longer be, or the time is up: look at `outcome`.',
+        scope: 'control',
+        errors: [
+          'agent_not_found',
+          'control_not_found',
+          'agent_revoked',
+          'args_reserved_name',
+          'args_too_large',
+          'task_cancelling',
+          'mailbox_full',
+          'lane_full',
+          'too_many_waiters',
+          'outcome_unknown',
+        ],
+      },
+      {
         params: agentParams,
         querystring: waitQuery,
+        headers: idempotencyHeaders,
         body: controlBody,
-        response: { 200: controlReply, 201: controlReply, ...errorReplies },
+        response: { 200: controlReply, 201: controlReply },
       },
-    },
+    ),
     (request, reply) => createControl(routes, request, reply),
   )
   app.get<OfAgent & Paging>(
     '/api/v1/agents/:agentId/controls',
-    {
-      onRequest: needs('read'),
-      schema: {
-        params: agentParams,
-        querystring: pageQuery,
-        response: { 200: pageReply(controlReply), ...errorReplies },
+    operation(
+      routes,
+      {
+        operationId: 'listControls',
+        tag: 'Controls',
+        summary: "List an agent's controls",
+        description: 'Open ones, and the last that were settled; older ones are in the audit trail.',
+        scope: 'read',
+        errors: ['agent_not_found'],
       },
-    },
+      { params: agentParams, querystring: pageQuery, response: { 200: controlsReply } },
+    ),
     async (request) => {
       const { agentId } = await watchAgent(request.params.agentId)
       return pageOf(controlsOf(await service.mailbox(agentId), memories), request.query)
@@ -66,14 +91,17 @@ export function addControlsRoutes(routes: OperatorRoutes): void {
   )
   app.get<{ Params: { controlId: string } } & Waiting>(
     '/api/v1/controls/:controlId',
-    {
-      onRequest: needs('read'),
-      schema: {
-        params: controlParams,
-        querystring: waitQuery,
-        response: { 200: controlReply, ...errorReplies },
+    operation(
+      routes,
+      {
+        operationId: 'getControl',
+        tag: 'Controls',
+        summary: 'Show a control, or wait for it',
+        scope: 'read',
+        errors: ['control_not_found', 'too_many_waiters'],
       },
-    },
+      { params: controlParams, querystring: waitQuery, response: { 200: controlReply } },
+    ),
     async (request, reply) => {
       const { controlId } = request.params
       const { wait, until = 'applied' } = request.query

@@ -5,46 +5,44 @@ import { HubError } from '../hub-error.ts'
 import { askerOf } from './controls-route.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
 import { pageLimit } from './operator-query.ts'
+import { operation } from './operation.ts'
 import {
-  errorReplies,
   emptyReply,
-  enrollmentKeyBody,
   enrollmentKeyReply,
-  idParams,
+  enrollmentKeysReply,
+  type EnrollmentKeyRecord,
+} from './reply-schemas.ts'
+import {
+  enrollmentKeyBody,
+  enrollmentKeyParams,
+  idempotencyHeaders,
+  noQuery,
   pageQuery,
-  pageReply,
-} from './operator-schemas.ts'
-
-/** An enrollment key as operators see it. */
-interface EnrollmentKeyRecord {
-  readonly id: string
-  readonly state: 'usable' | 'used' | 'expired' | 'revoked'
-  readonly usesMax: number
-  readonly usesCount: number
-  readonly labels: Readonly<Record<string, string>>
-  readonly agentId?: string
-  readonly createdAt: string
-  readonly createdBy: string
-  readonly expiresAt: string
-}
+} from './request-schemas.ts'
 
 /** Adds the routes. */
-export function addEnrollmentKeysRoutes({
-  app,
-  needs,
-  operatorOf,
-  enrollmentKeys,
-  store,
-}: OperatorRoutes): void {
+export function addEnrollmentKeysRoutes(routes: OperatorRoutes): void {
+  const { app, operatorOf, enrollmentKeys, store } = routes
   app.post<{ Body: NewEnrollmentKey }>(
     '/api/v1/enrollment-keys',
-    {
-      onRequest: needs('admin'),
-      schema: {
-        body: enrollmentKeyBody,
-        response: { 200: enrollmentKeyReply, 201: enrollmentKeyReply, ...errorReplies },
+    operation(
+      routes,
+      {
+        operationId: 'createEnrollmentKey',
+        tag: 'Enrollment keys',
+        summary: 'Make an enrollment key',
+        description:
+          'Its secret is in this reply and nowhere else. Sent again under the same Idempotency-Key the key gets another secret, which voids the one that was lost.',
+        scope: 'admin',
+        errors: ['outcome_unknown'],
       },
-    },
+      {
+        querystring: noQuery,
+        headers: idempotencyHeaders,
+        body: enrollmentKeyBody,
+        response: { 200: enrollmentKeyReply, 201: enrollmentKeyReply },
+      },
+    ),
     async (request, reply) => {
       const operator = operatorOf(request)
       const { agentId } = request.body
@@ -58,10 +56,16 @@ export function addEnrollmentKeysRoutes({
   )
   app.get<{ Querystring: { limit?: string; cursor?: string } }>(
     '/api/v1/enrollment-keys',
-    {
-      onRequest: needs('admin'),
-      schema: { querystring: pageQuery, response: { 200: pageReply(enrollmentKeyReply), ...errorReplies } },
-    },
+    operation(
+      routes,
+      {
+        operationId: 'listEnrollmentKeys',
+        tag: 'Enrollment keys',
+        summary: 'List enrollment keys',
+        scope: 'admin',
+      },
+      { querystring: pageQuery, response: { 200: enrollmentKeysReply } },
+    ),
     async (request) => {
       const { cursor } = request.query
       const limit = pageLimit(request.query.limit)
@@ -76,10 +80,18 @@ export function addEnrollmentKeysRoutes({
   )
   app.delete<{ Params: { id: string } }>(
     '/api/v1/enrollment-keys/:id',
-    {
-      onRequest: needs('admin'),
-      schema: { params: idParams, response: { 204: emptyReply, ...errorReplies } },
-    },
+    operation(
+      routes,
+      {
+        operationId: 'revokeEnrollmentKey',
+        tag: 'Enrollment keys',
+        summary: 'Revoke an enrollment key',
+        description: 'Agents that enrolled with it stay.',
+        scope: 'admin',
+        errors: ['outcome_unknown'],
+      },
+      { params: enrollmentKeyParams, querystring: noQuery, response: { 204: emptyReply } },
+    ),
     async (request, reply) => {
       const { id } = request.params
       if (!(await enrollmentKeys.revoke(id, operatorOf(request).name))) {

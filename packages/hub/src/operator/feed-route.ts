@@ -6,7 +6,9 @@ import type { Feed, FeedSink } from '../feed/feed.ts'
 import { HubError } from '../hub-error.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
 import { sequenceOf } from './operator-query.ts'
-import { errorReplies, feedQuery, feedReply } from './operator-schemas.ts'
+import { operation } from './operation.ts'
+import { feedEvent, feedReply } from './reply-schemas.ts'
+import { feedHeaders, feedQuery } from './request-schemas.ts'
 
 interface FeedRequest {
   Querystring: { after?: string; agentId?: string }
@@ -15,13 +17,23 @@ interface FeedRequest {
 
 /** Adds the route. */
 export function addFeedRoute(routes: OperatorRoutes): void {
-  const { app, needs, operatorOf, findAgent, feed, clock, isDraining } = routes
+  const { app, operatorOf, findAgent, feed, clock, isDraining } = routes
   app.get<FeedRequest>(
     '/api/v1/events',
-    {
-      onRequest: needs('read'),
-      schema: { querystring: feedQuery, response: { 200: feedReply, ...errorReplies } },
-    },
+    operation(
+      routes,
+      {
+        operationId: 'streamEvents',
+        tag: 'Feed and audit',
+        summary: 'Follow what happens',
+        description:
+          'A stream of Server-Sent Events that does not end. `agent`, `task` and `control` carry the whole record in their data: controls as they were then, agents and tasks as they are now, so keep the last of each. `begin` says where the feed is before anything happens; after `reset` the place to go on from is no longer kept, so read the listings again. A comment (`: hb`) comes every 15 s; a feed that is silent for longer is dead. The id of every frame is a place to go on from: after a break send the last one as `Last-Event-ID`, or as `after`.',
+        scope: 'read',
+        errors: ['agent_not_found', 'draining', 'too_many_waiters'],
+        frame: feedEvent,
+      },
+      { querystring: feedQuery, headers: feedHeaders, response: { 200: feedReply } },
+    ),
     async (request, reply) => {
       // A browser that reconnects by itself repeats its query, so what it has seen since goes first.
       const after = sequenceOf(request.headers['last-event-id'] ?? request.query.after)

@@ -1,17 +1,41 @@
 /** GET /healthz and /readyz: whether the process lives, and whether it should be sent requests. */
 import { HubError } from '../hub-error.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
-import { errorReplies, healthReply } from './operator-schemas.ts'
+import { operation } from './operation.ts'
+import { healthReply } from './reply-schemas.ts'
+import { noQuery } from './request-schemas.ts'
 
 /** Adds the routes; they need no token. */
-export function addHealthRoutes({ app, store, isDraining }: OperatorRoutes): void {
-  const schema = { response: { 200: healthReply, ...errorReplies } }
-  app.get('/healthz', { schema }, async () => ({ status: 'ok' }))
-  app.get('/readyz', { schema }, async () => {
-    if (isDraining())
-      throw new HubError('draining', 'This hub is stopping. Use another, or come back shortly.')
-    // Any read tells whether the store answers.
-    await store.list('operator-tokens', { limit: 1 })
-    return { status: 'ready' }
-  })
+export function addHealthRoutes(routes: OperatorRoutes): void {
+  const { app, store, isDraining } = routes
+  const schema = { querystring: noQuery, response: { 200: healthReply } }
+  app.get(
+    '/healthz',
+    operation(
+      routes,
+      { operationId: 'getHealth', tag: 'Hub', summary: 'Ask whether the process lives' },
+      schema,
+    ),
+    async () => ({ status: 'ok' }),
+  )
+  app.get(
+    '/readyz',
+    operation(
+      routes,
+      {
+        operationId: 'getReadiness',
+        tag: 'Hub',
+        summary: 'Ask whether it should be sent requests',
+        errors: ['draining', 'store_unavailable'],
+      },
+      schema,
+    ),
+    async () => {
+      if (isDraining())
+        throw new HubError('draining', 'This hub is stopping. Use another, or come back shortly.')
+      // Any read tells whether the store answers.
+      await store.list('operator-tokens', { limit: 1 })
+      return { status: 'ready' }
+    },
+  )
 }

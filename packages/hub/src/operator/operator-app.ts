@@ -1,7 +1,7 @@
 /** The operator API on Fastify: one application from its routes, authentication and error replies. */
 import { isUtf8 } from 'node:buffer'
 import { Readable } from 'node:stream'
-import { limits, parseJson } from '@downlink/protocol'
+import { limits, parseJson, type JsonObject } from '@downlink/protocol'
 import { fastify, type FastifyInstance, type FastifyRequest } from 'fastify'
 import type { AgentDocument } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
@@ -11,11 +11,14 @@ import { hasUnreadBody } from '../http/request-guard.ts'
 import { takenBody } from '../http/taken-body.ts'
 import { addAgentsRoutes } from './agents-route.ts'
 import { addAuditRoute } from './audit-route.ts'
+import { collectOperations } from './openapi/collect-operations.ts'
 import { addControlsBatchRoute } from './controls-batch-route.ts'
 import { addControlsRoutes } from './controls-route.ts'
+import { addDocumentRoutes } from './document-routes.ts'
 import { addEnrollmentKeysRoutes } from './enrollment-keys-route.ts'
 import { addFeedRoute } from './feed-route.ts'
 import { addHealthRoutes } from './health-route.ts'
+import { openapiDocument, type OperatorRoute } from './openapi/openapi-document.ts'
 import { collectMethods, replyFrameworkError, setErrorReplies } from './operator-errors.ts'
 import type { OperatorAppOptions, OperatorRoutes } from './operator-routes.ts'
 import { createOperatorAuthentication } from './operator-authentication.ts'
@@ -64,6 +67,8 @@ export async function createOperatorApp(options: OperatorAppOptions): Promise<Fa
     // What is left of a refused body is not worth reading.
     if (hasUnreadBody(request.raw)) reply.header('Connection', 'close')
   })
+  // Whatever a route answers is what is sent: a member that its schema lacks must be seen, not dropped.
+  app.setSerializerCompiler(() => (value) => JSON.stringify(value))
   setErrorReplies(app, options)
   const add405s = collectMethods(app)
   async function findAgent(agentId: string): Promise<AgentDocument> {
@@ -96,19 +101,29 @@ export async function createOperatorApp(options: OperatorAppOptions): Promise<Fa
       return agent
     },
   }
-  addHealthRoutes(routes)
-  addMetricsRoute(routes)
-  addAgentsRoutes(routes)
-  addTasksRoutes(routes)
-  addControlsRoutes(routes)
-  addControlsBatchRoute(routes)
-  addEnrollmentKeysRoutes(routes)
-  addOperatorTokensRoutes(routes)
-  addFeedRoute(routes)
-  addAuditRoute(routes)
+  addRoutes(routes)
   add405s()
   await app.ready()
   return app
+}
+
+/** Adds the routes of the API, and returns them as they were added: its document is made of them. */
+export function addRoutes(routes: OperatorRoutes): readonly OperatorRoute[] {
+  let document: JsonObject | undefined
+  const operations = collectOperations(routes.app, () => {
+    addHealthRoutes(routes)
+    addMetricsRoute(routes)
+    addAgentsRoutes(routes)
+    addTasksRoutes(routes)
+    addControlsRoutes(routes)
+    addControlsBatchRoute(routes)
+    addEnrollmentKeysRoutes(routes)
+    addOperatorTokensRoutes(routes)
+    addFeedRoute(routes)
+    addAuditRoute(routes)
+    addDocumentRoutes(routes, () => (document ??= openapiDocument(operations, routes.basePath)))
+  })
+  return operations
 }
 
 function announcedBytes(request: FastifyRequest): number {

@@ -4,29 +4,40 @@ import { HubError } from '../hub-error.ts'
 import { askerOf } from './controls-route.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
 import { pageLimit } from './operator-query.ts'
+import { operation } from './operation.ts'
+import { emptyReply, operatorTokenReply, operatorTokensReply } from './reply-schemas.ts'
 import {
-  emptyReply,
-  errorReplies,
-  idParams,
+  idempotencyHeaders,
+  noQuery,
   operatorTokenBody,
-  operatorTokenReply,
+  operatorTokenParams,
   pageQuery,
-  pageReply,
-} from './operator-schemas.ts'
+} from './request-schemas.ts'
 import { tokenState, type OperatorTokenDocument } from './operator-tokens.ts'
 
 /** Adds the routes. */
 export function addOperatorTokensRoutes(routes: OperatorRoutes): void {
-  const { app, needs, operatorOf, operatorTokens, feed, store } = routes
+  const { app, operatorOf, operatorTokens, feed, store } = routes
   app.post<{ Body: OperatorTokenRequest }>(
     '/api/v1/operator-tokens',
-    {
-      onRequest: needs('admin'),
-      schema: {
-        body: operatorTokenBody,
-        response: { 200: operatorTokenReply, 201: operatorTokenReply, ...errorReplies },
+    operation(
+      routes,
+      {
+        operationId: 'createOperatorToken',
+        tag: 'Operator tokens',
+        summary: 'Make a token for an operator',
+        description:
+          'Its text is in this reply and nowhere else. Sent again under the same Idempotency-Key the token gets another text, which voids the one that was lost.',
+        scope: 'admin',
+        errors: ['outcome_unknown'],
       },
-    },
+      {
+        querystring: noQuery,
+        headers: idempotencyHeaders,
+        body: operatorTokenBody,
+        response: { 200: operatorTokenReply, 201: operatorTokenReply },
+      },
+    ),
     async (request, reply) => {
       const asker = askerOf(request, operatorOf(request))
       const { token, document, isReplay } = await operatorTokens.create(request.body, asker)
@@ -35,10 +46,16 @@ export function addOperatorTokensRoutes(routes: OperatorRoutes): void {
   )
   app.get<{ Querystring: { limit?: string; cursor?: string } }>(
     '/api/v1/operator-tokens',
-    {
-      onRequest: needs('admin'),
-      schema: { querystring: pageQuery, response: { 200: pageReply(operatorTokenReply), ...errorReplies } },
-    },
+    operation(
+      routes,
+      {
+        operationId: 'listOperatorTokens',
+        tag: 'Operator tokens',
+        summary: "List operators' tokens",
+        scope: 'admin',
+      },
+      { querystring: pageQuery, response: { 200: operatorTokensReply } },
+    ),
     async (request): Promise<Page<OperatorTokenRecord>> => {
       const { cursor } = request.query
       const limit = pageLimit(request.query.limit)
@@ -53,10 +70,18 @@ export function addOperatorTokensRoutes(routes: OperatorRoutes): void {
   )
   app.delete<{ Params: { id: string } }>(
     '/api/v1/operator-tokens/:id',
-    {
-      onRequest: needs('admin'),
-      schema: { params: idParams, response: { 204: emptyReply, ...errorReplies } },
-    },
+    operation(
+      routes,
+      {
+        operationId: 'revokeOperatorToken',
+        tag: 'Operator tokens',
+        summary: "Revoke an operator's token",
+        description: 'Nothing is let in with it any more, and what streams to its operator ends.',
+        scope: 'admin',
+        errors: ['outcome_unknown'],
+      },
+      { params: operatorTokenParams, querystring: noQuery, response: { 204: emptyReply } },
+    ),
     async (request, reply) => {
       const { id } = request.params
       if (!(await operatorTokens.revoke(id, operatorOf(request).name))) {

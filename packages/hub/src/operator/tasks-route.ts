@@ -6,16 +6,16 @@ import { HubError } from '../hub-error.ts'
 import { askerOf } from './controls-route.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
 import { lineNumber } from './operator-query.ts'
+import { operation } from './operation.ts'
+import { logReply, taskReply, tasksReply } from './reply-schemas.ts'
 import {
-  errorReplies,
   agentParams,
+  idempotencyHeaders,
   logQuery,
-  logReply,
-  pageReply,
+  noQuery,
   taskBody,
   taskParams,
-  taskReply,
-} from './operator-schemas.ts'
+} from './request-schemas.ts'
 
 interface OfAgent {
   Params: { agentId: string }
@@ -27,18 +27,37 @@ interface OfTask {
 
 /** Adds the routes. */
 export function addTasksRoutes(routes: OperatorRoutes): void {
-  const { app, needs, operatorOf, findAgent, watchAgent, service, memories } = routes
+  const { app, operatorOf, findAgent, watchAgent, service, memories } = routes
 
   app.post<OfAgent & { Body: TaskRequest }>(
     '/api/v1/agents/:agentId/tasks',
-    {
-      onRequest: needs('run'),
-      schema: {
-        params: agentParams,
-        body: taskBody,
-        response: { 200: taskReply, 201: taskReply, ...errorReplies },
+    operation(
+      routes,
+      {
+        operationId: 'startTask',
+        tag: 'Tasks',
+        summary: 'Start a task',
+        description:
+          'Assigned at once; the agent begins it with its next sync. It runs only what its own configuration names.',
+        scope: 'run',
+        errors: [
+          'agent_not_found',
+          'task_not_found',
+          'agent_revoked',
+          'input_too_large',
+          'task_exists',
+          'mailbox_full',
+          'outcome_unknown',
+        ],
       },
-    },
+      {
+        params: agentParams,
+        querystring: noQuery,
+        headers: idempotencyHeaders,
+        body: taskBody,
+        response: { 200: taskReply, 201: taskReply },
+      },
+    ),
     async (request, reply) => {
       const operator = operatorOf(request)
       const agent = await findAgent(request.params.agentId)
@@ -49,10 +68,17 @@ export function addTasksRoutes(routes: OperatorRoutes): void {
   )
   app.get<OfAgent>(
     '/api/v1/agents/:agentId/tasks',
-    {
-      onRequest: needs('read'),
-      schema: { params: agentParams, response: { 200: pageReply(taskReply), ...errorReplies } },
-    },
+    operation(
+      routes,
+      {
+        operationId: 'listTasks',
+        tag: 'Tasks',
+        summary: "List an agent's tasks",
+        scope: 'read',
+        errors: ['agent_not_found'],
+      },
+      { params: agentParams, querystring: noQuery, response: { 200: tasksReply } },
+    ),
     async (request) => {
       const { agentId } = await watchAgent(request.params.agentId)
       return { items: unfinishedFirst(taskRecords(await service.mailbox(agentId), memories.peek(agentId))) }
@@ -60,10 +86,17 @@ export function addTasksRoutes(routes: OperatorRoutes): void {
   )
   app.get<OfTask>(
     '/api/v1/agents/:agentId/tasks/:taskId/log',
-    {
-      onRequest: needs('read'),
-      schema: { params: taskParams, querystring: logQuery, response: { 200: logReply, ...errorReplies } },
-    },
+    operation(
+      routes,
+      {
+        operationId: 'getTaskLog',
+        tag: 'Tasks',
+        summary: "Read the last lines of a task's output",
+        scope: 'read',
+        errors: ['agent_not_found', 'task_not_found'],
+      },
+      { params: taskParams, querystring: logQuery, response: { 200: logReply } },
+    ),
     async (request) => {
       const { agentId } = await watchAgent(request.params.agentId)
       const { taskId } = request.params
