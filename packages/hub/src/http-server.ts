@@ -1,7 +1,9 @@
 /** One `node:http` server for both APIs: the agents' on bare handlers, everything else on Fastify. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { limits } from '@downlink/protocol'
 import { AGENT_API_PREFIX, type AgentApi } from './http/agent-api.ts'
+import { replyAlone, streamRequestClass, type IsStreamRequest } from './http/hand-over.ts'
 import { rawErrorReply } from './http/json-reply.ts'
 import type { RequestFacts } from './http/request-facts.ts'
 import type { RequestGuard } from './http/request-guard.ts'
@@ -44,7 +46,7 @@ export function createHandler(options: HandlerOptions): Handler {
     }
     request.url = ownUrl
     follow(request, response, isAgents ? 'agents' : 'operators')
-    guard(request, response, () => {
+    guard.admit(request, response, () => {
       onRequest(response)
       if (isAgents) agentApi(request, response, path)
       else operatorApi(request, response)
@@ -52,20 +54,30 @@ export function createHandler(options: HandlerOptions): Handler {
   }
 }
 
-/** Bounds of a server's connections; by default those of the limits. */
-export interface ServerBounds {
+/** Bounds of a server's connections, by default those of the limits, and what else it is told. */
+export interface ServerOptions {
   readonly headersMs?: number
   readonly keepAliveMs?: number
   readonly connectionsMax?: number
+  /** Whether a request is for a stream that may have its connection to itself. @defaultValue none is */
+  readonly isStream?: IsStreamRequest
+}
+
+/** Tells the requests for streams below `basePath` that may have their connection to themselves. */
+export function createStreamRequests(basePath: string, guard: RequestGuard): IsStreamRequest {
+  const path = `${basePath}${AGENT_API_PREFIX}events`
+  return (request) =>
+    request.method === 'GET' && request.url?.split('?', 1)[0] === path && guard.admitsAlone(request)
 }
 
 /** A server with bounds on slow and large senders. A stream has no time limit: these end with its request's last byte. */
-export function createHttpServer(handler: Handler, bounds: ServerBounds = {}): Server {
+export function createHttpServer(handler: Handler, options: ServerOptions = {}): Server {
   const {
     headersMs = limits.REQUEST_HEADERS_MS_MAX,
     keepAliveMs = limits.KEEP_ALIVE_MS,
     connectionsMax = limits.CONNECTIONS_MAX,
-  } = bounds
+    isStream = () => false,
+  } = options
   const server = createServer(
     {
       headersTimeout: headersMs,
@@ -76,6 +88,7 @@ export function createHttpServer(handler: Handler, bounds: ServerBounds = {}): S
       // The guard answers it with a body that says what is missing.
       requireHostHeader: false,
       noDelay: true,
+      IncomingMessage: streamRequestClass(isStream),
     },
     (request, response) => handler(request, response),
   )
@@ -84,6 +97,10 @@ export function createHttpServer(handler: Handler, bounds: ServerBounds = {}): S
   server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) =>
     handler(request, response),
   )
+  server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    if (head.length > limits.STREAM_INPUT_BYTES_MAX) socket.destroy()
+    else handler(request, replyAlone(request, socket))
+  })
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (socket.writable && error.code !== 'ECONNRESET') socket.end(rawErrorReply(error.code))
     else socket.destroy()

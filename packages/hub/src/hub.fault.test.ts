@@ -250,10 +250,12 @@ describe('given a stream of ours whose heartbeats are not echoed', () => {
 
 describe('given a reader that stands still', () => {
   test('when more is pushed than its queue holds > whole frames collapse into one sync', async () => {
-    await using hub = await startHub()
+    const clock = createTestClock()
+    await using hub = await startHub({ clock })
     const agent = await hub.enroll('a1')
     await agent.sync(ours(1))
     await using stream = await agent.openStream(boot('boot-1', 2))
+    clock.advance(100)
     await stream.until(/hb n=/)
     stream.pause()
     const args = { pad: 'x'.repeat(16_000) }
@@ -271,6 +273,26 @@ describe('given a reader that stands still', () => {
       expect(() => JSON.parse(frame.slice('event: command\ndata: '.length)) as unknown).not.toThrow()
     }
     expect((await agent.sync(ours(3))).body.controls, 'the sync must hand out the newest').toHaveLength(1)
+  })
+
+  test('when it still does a second later > it is cut, and its next sync has what was acknowledged', async () => {
+    const clock = createTestClock()
+    await using hub = await startHub({ clock })
+    const agent = await hub.enroll('a1')
+    await agent.sync(ours(1))
+    await using stream = await agent.openStream(boot('boot-1', 2))
+    stream.pause()
+    const args = { pad: 'x'.repeat(16_000) }
+    for (let n = 0; n < 400; n++) {
+      const body = { action: 'tune', taskId: 't1', lane: 'latest', args }
+      expect((await hub.operator('POST', '/api/v1/agents/a1/controls', body)).status).toBe(201)
+    }
+    clock.advance(limits.STREAM_OVERFLOW_MS_MAX)
+    const { body } = await hub.operator('GET', '/api/v1/agents/a1')
+    expect(body.transport, 'push more or larger controls if the kernel took them all').not.toBe('stream')
+    stream.resume()
+    await stream.ended
+    expect((await agent.sync(ours(3))).body.controls).toHaveLength(1)
   })
 })
 

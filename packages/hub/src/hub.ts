@@ -28,10 +28,11 @@ import { createAgents } from './enrollment/agents.ts'
 import { createEnrollmentKeys } from './enrollment/enrollment-keys.ts'
 import { checkedSettings, type DrainHubOptions, type HubOptions, type HubSettings } from './hub-options.ts'
 import { createFeed, type Feed } from './feed/feed.ts'
-import { createHandler, createHttpServer, type Handler } from './http-server.ts'
+import { createHandler, createHttpServer, createStreamRequests, type Handler } from './http-server.ts'
 import { accessLog } from './http/access-log.ts'
 import { createAgentApi } from './http/agent-api.ts'
 import { createInProcessFetch, type Fetch } from './http/in-process-fetch.ts'
+import type { IsStreamRequest } from './http/hand-over.ts'
 import { createInFlight, type InFlight } from './http/in-flight.ts'
 import { createRateLimits } from './http/rate-limits.ts'
 import { RequestCounts } from './http/request-facts.ts'
@@ -83,6 +84,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
   const polls = createWakePolls({ clock, holdMs: settings.wakeHoldMs, memories, changes, counts })
   const rates = createRateLimits({ ...settings, requests })
   const inFlight = createInFlight(clock)
+  const guard = createRequestGuard(clock)
   const agents = createAgents(store, clock, settings.agentKeyAgeMsMax)
   const enrollmentKeys = createEnrollmentKeys(store, clock, agents)
   const operatorTokens = createOperatorTokens(store, clock, logger)
@@ -166,7 +168,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
   const recycling = startStreamRecycling(parts)
   const handler = createHandler({
     basePath: settings.basePath,
-    guard: createRequestGuard(clock),
+    guard,
     follow(request, response, api) {
       requests.follow(response, api, settings.isAccessLogged ? accessLog(settings, request) : undefined)
     },
@@ -188,6 +190,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     operatorApp,
     handler,
     fetch: createInProcessFetch(createHttpServer(handler), settings.basePath),
+    isStream: createStreamRequests(settings.basePath, guard),
     windowMs,
     parts: [processMetrics, expiry, retention, wheel, recycling, events, polls, waits],
   })
@@ -209,6 +212,7 @@ interface RunningParts extends HubSettings {
   readonly operatorApp: FastifyInstance
   readonly handler: Handler
   readonly fetch: Fetch
+  readonly isStream: IsStreamRequest
   readonly parts: readonly Disposable[]
 }
 
@@ -233,7 +237,7 @@ class RunningHub implements Hub {
         { retry: 'never' },
       )
     }
-    const server = createHttpServer(this.handler)
+    const server = createHttpServer(this.handler, { isStream: this.#parts.isStream })
     this.#server = server
     try {
       server.listen(port, host)

@@ -10,7 +10,7 @@ import { head, openRawClient } from '../test/raw-client.ts'
 import { createAgentMemories } from './controls/agent-memory.ts'
 import { createControlWaits } from './controls/control-waits.ts'
 import { createMailboxChanges } from './controls/mailbox-changes.ts'
-import { createHttpServer, type ServerBounds } from './http-server.ts'
+import { createHttpServer, type ServerOptions } from './http-server.ts'
 import { createRequestGuard } from './http/request-guard.ts'
 
 let clock: TestClock
@@ -118,7 +118,7 @@ describe('given a reader that does not take its reply', () => {
     const guard = createRequestGuard(clock)
     await using server = await listen(
       createServer((request, response) =>
-        guard(request, response, () => response.end(Buffer.alloc(64 * 1_048_576))),
+        guard.admit(request, response, () => response.end(Buffer.alloc(64 * 1_048_576))),
       ),
     )
     const timers = clock.pendingTimers
@@ -216,7 +216,7 @@ describe('given one who asks too often', () => {
 })
 
 describe('given a server', () => {
-  const serve = (bounds: ServerBounds): Promise<Listening> =>
+  const serve = (bounds: ServerOptions): Promise<Listening> =>
     listen(createHttpServer((request, response) => hub.hub.handler(request, response), bounds))
   const health = `${head('GET', '/healthz')}\r\n`
 

@@ -168,4 +168,18 @@ describe('given an access log', () => {
       },
     ])
   })
+
+  test('when a stream ends > it is logged then, as long as it lasted, whoever has its connection', async () => {
+    const clock = createTestClock()
+    await start({ clock, hub: { isAccessLogged: true } })
+    const agent = await hub.enroll('a1')
+    const stream = await agent.openStream()
+    await stream.until(/retry: /)
+    const logged = (): unknown[] =>
+      lines.map(({ fields }) => fields).filter(({ route }) => route === 'events')
+    expect(logged()).toEqual([])
+    clock.advance(5_000)
+    await stream[Symbol.asyncDispose]()
+    await expect.poll(logged).toMatchObject([{ status: 200, by: 'a1', tookMs: 5_000 }])
+  })
 })

@@ -246,6 +246,8 @@ export const BOOT_GONE_MS = 180_000
 export const STREAM_QUEUE_BYTES_MAX = 262_144
 /** Time a stream's reader may stand still with a full queue before it is cut, ms. */
 export const STREAM_STALL_MS_MAX = 20_000
+/** The same once more was pushed than its queue holds, ms: it loses nothing by coming back, and takes up memory meanwhile. */
+export const STREAM_OVERFLOW_MS_MAX = 1_000
 /** Oldest that a stream gets unless the hub is told otherwise, ms; each ends at half of it or later. */
 export const STREAM_AGE_MS_DEFAULT = 3_600_000
 /** Shortest and longest that a hub may be told, ms: half of the shortest is `STREAM_PROVEN_MS`, before which agents take an end for a failing path. */
@@ -316,6 +318,8 @@ export const REQUEST_WIRE_BYTES_MAX = 1_310_720
 export const REPLY_SEND_MS_MAX = 30_000
 /** Header fields of one request: proxies add a dozen; thousands of tiny ones cost more than their bytes. */
 export const REQUEST_HEADERS_MAX = 100
+/** Bytes that come in after a stream's request: an agent says nothing more there; what does is thrown away, and past this the stream is cut. */
+export const STREAM_INPUT_BYTES_MAX = 4_096
 /** Requests of one connection that wait for the one before them; past it the connection is cut. */
 export const PIPELINED_REQUESTS_MAX = 8
 /** Open connections of one hub's server; past it new ones are closed at once: every agent needs one or two. */

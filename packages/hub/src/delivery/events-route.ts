@@ -8,12 +8,16 @@ import { standingRefusal, type Agents } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
 import type { AgentCall, AgentRoute } from '../http/agent-api.ts'
 import { bootOf, headerText } from '../http/boot-headers.ts'
+import { takeConnection } from '../http/hand-over.ts'
+import type { InFlight } from '../http/in-flight.ts'
+import { streamEndOf } from '../http/request-facts.ts'
 import type { Store } from '../store/store.ts'
 import type { DeliveryCounts } from './delivery-counts.ts'
 import { assertNewestBoot } from './earlier-boots.ts'
 import { createPusher, type Pusher } from './push.ts'
 import { admitDisplacement, type SessionRegistry } from './session-registry.ts'
-import { createSession, type Session, type SessionConnection } from './session.ts'
+import { createSession, type Session, type SessionConnection, type SessionOptions } from './session.ts'
+import { StreamSocket } from './stream-socket.ts'
 
 /** What the route needs of the hub. */
 export interface EventsRouteOptions {
@@ -26,6 +30,7 @@ export interface EventsRouteOptions {
   readonly changes: MailboxChanges
   readonly registry: SessionRegistry
   readonly counts: DeliveryCounts
+  readonly inFlight: InFlight
   /** While the hub stops: how long until another try may succeed, ms. */
   readonly drainingMs: () => number | undefined
   readonly windowMs: () => number
@@ -42,6 +47,8 @@ const HEADERS = {
 export function createEventsRoute(options: EventsRouteOptions): AgentRoute & Disposable {
   const { store, service, changes, registry, agents, clock } = options
   const pushers = new WeakMap<Session, Pusher>()
+  const detach = (session: Session): void => registry.detach(session)
+  const forget = (stream: StreamSocket): void => options.inFlight.forget(stream)
   const listener = changes.listen((change) => {
     const session = registry.get(change.agentId)
     if (session !== undefined) pushers.get(session)?.deliver(change)
@@ -92,28 +99,50 @@ export function createEventsRoute(options: EventsRouteOptions): AgentRoute & Dis
   }
 
   function openSession(agentId: string, boot: Boot | undefined, response: ServerResponse): Session {
-    const { socket } = response
-    socket?.setNoDelay(true)
-    socket?.setTimeout(0)
-    const session = createSession({
+    const of = {
       agentId,
       ...(boot === undefined ? {} : { boot }),
-      connection: connectionOf(response),
       clock,
       counts: options.counts,
-      onEnd: () => registry.detach(session),
-    })
-    response.on('drain', () => session.drained())
-    response.on('close', () => session.end())
-    response.on('error', () => session.end())
-    response.writeHead(200, HEADERS)
-    session.send({
-      bytes: encodePreamble(options.heartbeatMs, limits.PREAMBLE_RETRY_MS, options.windowMs()),
-    })
+      onEnd: detach,
+    }
+    const preamble = encodePreamble(options.heartbeatMs, limits.PREAMBLE_RETRY_MS, options.windowMs())
+    const socket = takeConnection(response, HEADERS)
+    if (socket === undefined) return openOnResponse(of, preamble, response)
+    const stream = new StreamSocket(socket, clock)
+    const session = createSession({ ...of, connection: stream })
+    options.inFlight.followInstead(response, stream)
+    const onEnd = streamEndOf(response)
+    // Nobody asks for it as a rule: a function for each stream would cost its memory.
+    const told = (ended: StreamSocket): void => {
+      forget(ended)
+      onEnd?.()
+    }
+    stream.serve(session, onEnd === undefined ? forget : told)
+    session.send({ bytes: preamble })
+    // The head and the preamble go together.
+    socket.uncork()
     return session
   }
 
   return { method: 'GET', path: 'events', handle, [Symbol.dispose]: () => listener[Symbol.dispose]() }
+}
+
+/** On a server that is not the hub's own, whose replies others may have wrapped. */
+function openOnResponse(
+  options: Omit<SessionOptions, 'connection'>,
+  preamble: Uint8Array,
+  response: ServerResponse,
+): Session {
+  response.writeHead(200, HEADERS)
+  response.socket?.setNoDelay(true)
+  response.socket?.setTimeout(0)
+  const session = createSession({ ...options, connection: connectionOf(response) })
+  response.on('drain', () => session.drained())
+  response.on('close', () => session.end())
+  response.on('error', () => session.end())
+  session.send({ bytes: preamble })
+  return session
 }
 
 function connectionOf(response: ServerResponse): SessionConnection {

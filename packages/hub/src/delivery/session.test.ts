@@ -100,6 +100,27 @@ describe('given a session whose reader stands still', () => {
     expect([fake.texts, fake.ends], 'nothing is written after the end').toEqual([['a'], 1])
   })
 
+  test('when more is pushed than its queue holds > it is cut sooner, unless it moves', () => {
+    const fake = fakeSession()
+    const overflow = (): void => {
+      fake.takes = false
+      for (let bytes = 0; bytes <= 2 * limits.STREAM_QUEUE_BYTES_MAX; bytes += 100_000) {
+        fake.session.send(frame('x'.repeat(100_000)))
+      }
+    }
+    overflow()
+    fake.clock.advance(limits.STREAM_OVERFLOW_MS_MAX - 1)
+    fake.takes = true
+    fake.session.drained()
+    fake.clock.advance(limits.STREAM_STALL_MS_MAX)
+    expect([fake.session.isEnded, fake.clock.pendingTimers]).toEqual([false, 0])
+    overflow()
+    fake.clock.advance(limits.STREAM_OVERFLOW_MS_MAX - 1)
+    expect(fake.session.isEnded).toBe(false)
+    fake.clock.advance(1)
+    expect([fake.session.isEnded, fake.clock.pendingTimers]).toEqual([true, 0])
+  })
+
   test('when the reader moves in time > it is not cut', () => {
     const fake = fakeSession()
     fake.takes = false

@@ -27,7 +27,7 @@ export interface SessionOptions {
   /** Of the hub. @defaultValue of nobody */
   readonly counts?: DeliveryCounts
   /** Called once, when nothing more will be written. */
-  readonly onEnd?: () => void
+  readonly onEnd?: (session: Session) => void
 }
 
 /** A stream to an agent. */
@@ -61,22 +61,26 @@ class QueuedSession implements Session {
   readonly agentId: string
   declare readonly boot?: Boot
   readonly openedMs: number
-  readonly #options: SessionOptions
+  readonly #connection: SessionConnection
+  readonly #clock: Clock
   readonly #counts: DeliveryCounts
-  #queue: Frame[] = []
+  readonly #onEnd: SessionOptions['onEnd']
+  #queue: Frame[] | undefined
   #queuedBytes = 0
   #syncFrame: Frame | undefined
   /** The connection asked to wait. */
   #isBlocked = false
-  #stallTimer: Timer | undefined
+  #stall: { readonly deadlineMs: number; readonly timer: Timer } | undefined
   #isEnded = false
 
   constructor(options: SessionOptions) {
     this.agentId = options.agentId
     this.openedMs = options.clock.monotonicMs()
     if (options.boot !== undefined) this.boot = options.boot
-    this.#options = options
+    this.#connection = options.connection
+    this.#clock = options.clock
     this.#counts = options.counts ?? new DeliveryCounts()
+    this.#onEnd = options.onEnd
     this.#counts.streamsAccepted++
   }
 
@@ -92,12 +96,14 @@ class QueuedSession implements Session {
     }
     if (this.#queuedBytes + frame.bytes.length > limits.STREAM_QUEUE_BYTES_MAX) {
       this.#counts.overflows++
-      this.#queue = []
+      this.#boundStall(limits.STREAM_OVERFLOW_MS_MAX)
+      this.#queue = undefined
       this.#queuedBytes = 0
       this.#syncFrame = undefined
       this.sendSync('overflow')
       return
     }
+    this.#queue ??= []
     this.#queue.push(frame)
     this.#queuedBytes += frame.bytes.length
   }
@@ -114,10 +120,10 @@ class QueuedSession implements Session {
   }
 
   drained(): void {
-    this.#stallTimer?.cancel()
+    this.#unbindStall()
     this.#isBlocked = false
     while (!this.#isEnded && !this.#isBlocked) {
-      const frame = this.#queue.shift()
+      const frame = this.#queue?.shift()
       if (frame === undefined) return
       this.#queuedBytes -= frame.bytes.length
       this.#write(frame)
@@ -126,25 +132,37 @@ class QueuedSession implements Session {
 
   end(why: StreamEnd = 'gone', last?: Uint8Array): void {
     if (this.#isEnded) return
-    if (last !== undefined && !this.#isBlocked) this.#options.connection.write(last)
+    if (last !== undefined && !this.#isBlocked) this.#connection.write(last)
     this.#isEnded = true
     this.#counts.streamsEnded[why]++
-    this.#stallTimer?.cancel()
-    this.#queue = []
+    this.#unbindStall()
+    this.#queue = undefined
     this.#queuedBytes = 0
-    this.#options.connection.end()
-    this.#options.onEnd?.()
+    this.#connection.end()
+    this.#onEnd?.(this)
   }
 
   #write(frame: Frame): void {
-    const takesMore = this.#options.connection.write(frame.bytes)
+    const takesMore = this.#connection.write(frame.bytes)
     this.#counts.frames++
     this.#counts.frameBytes += frame.bytes.length
     frame.onWritten?.()
     if (takesMore || this.#isEnded) return
     this.#isBlocked = true
     this.#counts.stalls++
-    // A reader that stands still holds memory and shows a stream that delivers nothing; without it the agent falls back.
-    this.#stallTimer = this.#options.clock.setTimer(limits.STREAM_STALL_MS_MAX, () => this.end('stalled'))
+    this.#boundStall(limits.STREAM_STALL_MS_MAX)
+  }
+
+  /** A reader that stands still holds memory and shows a stream that delivers nothing; without it the agent falls back. */
+  #boundStall(stallMs: number): void {
+    const deadlineMs = this.#clock.monotonicMs() + stallMs
+    if (this.#stall !== undefined && this.#stall.deadlineMs <= deadlineMs) return
+    this.#stall?.timer.cancel()
+    this.#stall = { deadlineMs, timer: this.#clock.setTimer(stallMs, () => this.end('stalled')) }
+  }
+
+  #unbindStall(): void {
+    this.#stall?.timer.cancel()
+    this.#stall = undefined
   }
 }

@@ -13,12 +13,27 @@ export interface RequestFacts {
   by?: string
 }
 
+/** Told once a request was answered, with the status, 0 if it was cut before. */
+export type OnRequestEnd = (facts: RequestFacts, status: number) => void
+
+interface Followed {
+  readonly facts: RequestFacts
+  readonly onEnd: OnRequestEnd | undefined
+}
+
 const NO_FACTS: RequestFacts = { api: 'operators', route: 'none' }
-const known = new WeakMap<ServerResponse, RequestFacts>()
+const known = new WeakMap<ServerResponse, Followed>()
 
 /** The facts of the request that `response` answers; of one that nobody follows, those of nothing. */
 export function factsOf(response: ServerResponse): RequestFacts {
-  return known.get(response) ?? { ...NO_FACTS }
+  return known.get(response)?.facts ?? { ...NO_FACTS }
+}
+
+/** What to call when the stream ends that has taken over the connection of `response`; undefined if nobody asked to be told. */
+export function streamEndOf(response: ServerResponse): (() => void) | undefined {
+  const { facts, onEnd } = known.get(response) ?? {}
+  const { statusCode } = response
+  return facts === undefined || onEnd === undefined ? undefined : () => onEnd(facts, statusCode)
 }
 
 /** The replies of one route. */
@@ -40,13 +55,9 @@ export class RequestCounts {
   }
 
   /** Follows a request to its end. */
-  follow(
-    response: ServerResponse,
-    api: RequestFacts['api'],
-    onEnd?: (facts: RequestFacts, status: number) => void,
-  ): void {
+  follow(response: ServerResponse, api: RequestFacts['api'], onEnd?: OnRequestEnd): void {
     const facts: RequestFacts = { api, route: 'none' }
-    known.set(response, facts)
+    known.set(response, { facts, onEnd })
     response.once('close', () => {
       if (facts.code !== undefined) this.refusals.set(facts.code, (this.refusals.get(facts.code) ?? 0) + 1)
       // Cut before it was answered: there is no status.

@@ -3,10 +3,16 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { limits, type Clock } from '@downlink/protocol'
 import { HubError } from '../hub-error.ts'
+import { isAlone } from './hand-over.ts'
 import { replyError } from './json-reply.ts'
 
-/** Runs `answer` when it is the request's turn, or answers it with an error. */
-export type RequestGuard = (request: IncomingMessage, response: ServerResponse, answer: () => void) => void
+/** The guard of one hub. */
+export interface RequestGuard {
+  /** Runs `answer` when it is the request's turn, or answers it with an error. */
+  admit(request: IncomingMessage, response: ServerResponse, answer: () => void): void
+  /** Whether the request may have its connection to itself: it is not refused here, all of it has come, and replies to all before it are sent. */
+  admitsAlone(request: IncomingMessage): boolean
+}
 
 /** One connection: what is being answered, and what was sent after it without waiting. */
 interface Line {
@@ -40,8 +46,14 @@ export function createRequestGuard(clock: Clock): RequestGuard {
     answer()
   }
 
-  return (request, response, answer) => {
+  function admit(request: IncomingMessage, response: ServerResponse, answer: () => void): void {
     const { socket } = request
+    if (isAlone(response)) {
+      lines.delete(socket)
+      boundReply(clock, response)
+      answer()
+      return
+    }
     const line = lines.get(socket) ?? { isBusy: false, waiting: [] }
     lines.set(socket, line)
     if (hasUnreadBody(request)) boundBodyParts(request, response)
@@ -50,6 +62,13 @@ export function createRequestGuard(clock: Clock): RequestGuard {
       line.waiting.push(() => run(line, request, response, answer))
     } else socket.destroy()
   }
+
+  function admitsAlone(request: IncomingMessage): boolean {
+    const isBusy = lines.get(request.socket)?.isBusy === true
+    return !isBusy && !hasUnreadBody(request) && refusalOf(request) === undefined
+  }
+
+  return { admit, admitsAlone }
 }
 
 function refusalOf(request: IncomingMessage): HubError | undefined {
