@@ -10,6 +10,7 @@ import type { Counts } from './counts.ts'
 import { formatCounts, NO_TESTS, sumCounts } from './counts.ts'
 import type { CommandResult } from './run-command.ts'
 import { ROOT, runCommand } from './run-command.ts'
+import { OPENAPI_REMEDY, openapiFaultsOf } from './openapi-report.ts'
 import { runSteps } from './run-steps.ts'
 import type { Step } from './run-steps.ts'
 import { runVitest } from './run-vitest.ts'
@@ -48,6 +49,11 @@ const STATIC_STEPS: readonly Step[] = [
   },
   { name: 'ranks', remedy: RANK_REMEDY, run: () => resultOf(rankFaultsOf(ROOT)) },
   { name: 'api', remedy: API_REMEDY, run: () => resultOf(apiFaultsOf(ROOT)) },
+  {
+    name: 'openapi',
+    remedy: OPENAPI_REMEDY,
+    run: async () => resultOf(await openapiFaultsOf(ROOT)),
+  },
   { name: 'docs', remedy: DOCS_REMEDY, run: () => resultOf(docsFaultsOf(ROOT)) },
   { name: 'lock', remedy: LOCK_REMEDY, run: () => resultOf(lockFaultsOf(ROOT)) },
 ]

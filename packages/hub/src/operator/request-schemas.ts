@@ -53,7 +53,7 @@ export const idempotencyHeaders: TSchema = Type.Object({
   'idempotency-key': optional(
     text(
       `Makes it safe to send the request again: the same key and request give the same result, and 200 where the first gave 201. 1 to ${limits.IDEMPOTENCY_KEY_CHARS_MAX} printable ASCII characters without space; another request under the same key is refused with \`idempotency_conflict\`.`,
-      'cancel-backup-7f3a-1',
+      'pause-backup-7f3a-1',
     ),
   ),
 })

@@ -26,7 +26,7 @@ const RETRIED = new Set(['429', '503'])
 
 const DESCRIPTION = `What people and their programs ask of a Downlink hub.
 
-Send a token as \`Authorization: Bearer …\`. Its scopes say what it may do: \`read\` looks, \`control\` sends controls, \`run\` starts tasks, \`admin\` does everything. Make one with \`createOperatorToken\`; \`downlink up\` writes one to \`.downlink/operator-token\`.
+Send a token as \`Authorization: Bearer …\`. Its scopes say what it may do: \`read\` looks, \`control\` sends controls, \`run\` starts tasks, \`admin\` does everything. Make one with \`downlink token create\`; \`downlink up\` and \`downlink hub\` write the first to \`.downlink/operator-token\`.
 
 Every error is JSON with a stable \`error\`, a \`message\` for people, and sometimes \`details\`. Bodies are JSON of at most ${limits.OPERATOR_BODY_BYTES_MAX} bytes; members that are not known are refused. Replies may get more members, and the feed more events, so readers pass over those that they do not know. Times in members ending in \`Ms\` are milliseconds.
 

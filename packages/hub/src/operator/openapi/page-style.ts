@@ -8,8 +8,8 @@ body{margin:0;font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var
 nav{position:sticky;top:0;height:100vh;overflow:auto;padding:1rem;border-right:1px solid var(--line);font-size:.875rem}
 nav h2{font-size:.8rem;margin:1rem 0 .25rem;color:var(--soft);border:0;padding:0}
 nav ul{list-style:none;margin:0;padding:0}
-nav li a{display:block;padding:.1rem 0}
-nav b{display:inline-block;width:3.6rem;font-size:.7rem}
+nav li a{display:flex;padding:.1rem 0}
+nav b{flex:none;width:3.6rem;line-height:1.9;font-size:.7rem}
 .brand{font-weight:600;margin:0}
 main{padding:1rem 2rem 4rem;max-width:62rem}
 h1 small{font-size:1rem;color:var(--soft);font-weight:400}
