@@ -1,6 +1,6 @@
 /** Tests of the operators' commands against a small server on loopback: requests, output and exit codes. */
 import { systemClock, type Json } from '@downlink/protocol'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -246,6 +246,51 @@ test('given tokens > they are made with their scopes, listed without their texts
     'GET /api/v1/operator-tokens',
     'DELETE /api/v1/operator-tokens/id1',
   ])
+})
+
+test('given an export that was cut short > the next one takes the torn line off and goes on where the file ends', async () => {
+  const fact = (id: number): Json => ({
+    id: String(id),
+    at: '2026-01-01T00:00:00.000Z',
+    kind: 'k',
+    data: { id },
+  })
+  const facts = Array.from({ length: 7 }, (_, index) => fact(index + 1))
+  reply = (request) => {
+    const after = Number(/cursor=(\d+)/.exec(request)?.[1] ?? 0)
+    const items = facts.slice(after, after + 2)
+    const last = after + items.length
+    return { status: 200, body: { items, ...(last < facts.length ? { nextCursor: String(last) } : {}) } }
+  }
+  const file = join(cwd, 'audit.jsonl')
+  await writeFile(
+    file,
+    `${JSON.stringify(fact(1))}\n${JSON.stringify(fact(2))}\n${JSON.stringify(fact(3)).slice(0, 9)}`,
+  )
+  const first = await downlink(['audit', '--export', 'audit.jsonl'])
+  expect(first).toMatchObject({
+    code: 0,
+    out: '5 facts were added to audit.jsonl; the next export goes on from there.\n',
+  })
+  expect(requests[0], 'without --since it is all of it').toBe('GET /api/v1/audit?cursor=2')
+  const read = async (): Promise<unknown[]> =>
+    (await readFile(file, 'utf8'))
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as unknown)
+  expect(await read()).toEqual(facts)
+  facts.push(fact(8))
+  expect((await downlink(['audit', '--export', 'audit.jsonl', '--json'])).out).toBe(
+    '{"file":"audit.jsonl","count":1,"lastId":"8"}\n',
+  )
+  expect(await read()).toEqual(facts)
+  await downlink(['audit', '--export', 'new.jsonl'])
+  expect(await readFile(join(cwd, 'new.jsonl'), 'utf8')).toBe(await readFile(file, 'utf8'))
+  await writeFile(file, 'my notes\n')
+  expect((await downlink(['audit', '--export', 'audit.jsonl'])).code, 'it is somebody else\u2019s file').toBe(
+    2,
+  )
+  expect(await readFile(file, 'utf8')).toBe('my notes\n')
 })
 
 test('given a log that lost lines while it was followed > the gap is told, and a failed task ends with 1', async () => {

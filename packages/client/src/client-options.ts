@@ -55,6 +55,8 @@ export interface AuditFilter {
   readonly agentId?: string
   readonly controlId?: string
   readonly since?: Date
+  /** The id of the last fact that was read: goes on behind it. */
+  readonly after?: string
   readonly signal?: AbortSignal
 }
 

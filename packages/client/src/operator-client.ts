@@ -286,8 +286,14 @@ class HubOperatorClient implements OperatorClient {
   }
 
   audit(filter: AuditFilter = {}): AsyncIterable<AuditEntry> {
-    const { agentId, controlId, since, signal } = filter
-    return this.#list('/audit', { agentId, controlId, since: since?.toISOString() }, readAuditEntry, signal)
+    const { agentId, controlId, since, after, signal } = filter
+    const query = { agentId, controlId, since: since?.toISOString() }
+    // A fact's id is a place to go on from, as a page's cursor is.
+    return listPages(
+      this.#connection,
+      (cursor = after) => ({ method: 'GET', path: '/audit', query: () => ({ ...query, cursor }), signal }),
+      readAuditEntry,
+    )
   }
 
   #issue(issue: Issue, options: ControlOptions = {}): Promise<ControlRecord> {

@@ -66,6 +66,38 @@ test('given all that operators and an agent did > the trail has each act, by who
   expect(await audit(hub, '?since=2999-01-01')).toEqual([])
 })
 
+test('given each act of an operator > the trail says who did it', async () => {
+  await using hub = await startHub()
+  await hub.enroll('a1')
+  const post = (path: string, body = {}): Promise<unknown> => hub.operator('POST', `/api/v1/${path}`, body)
+  await post('operator-tokens', { name: 'bob', scopes: ['read'] })
+  await post('enrollment-keys')
+  await post('agents/a1/tasks', { kind: 'k', taskId: 't1' })
+  await post('agents/a1/controls', { action: 'pause', taskId: 't1' })
+  await post('controls', { items: [{ agentId: 'a1', action: 'cancel', taskId: 't1' }] })
+  await hub.operator('POST', '/api/v1/agents/a1/rotate-key')
+  await hub.operator('DELETE', '/api/v1/agents/a1')
+  const acts = new Set(
+    (await audit(hub))
+      .filter(({ data }) => {
+        const { by, stamps } = data as { by?: string; stamps?: { created: { by: string } } }
+        return (by ?? stamps?.created.by) === 'ada'
+      })
+      .map(({ kind }) => kind),
+  )
+  expect(acts).toEqual(
+    new Set([
+      'enrollment_key.created',
+      'operator_token.created',
+      'task.created',
+      'control.created',
+      'control.settled',
+      'agent.rotation_asked',
+      'agent.revoked',
+    ]),
+  )
+})
+
 test('given a wrong question or no scope > it is refused', async () => {
   await using hub = await startHub()
   for (const query of [

@@ -2,6 +2,8 @@
 import type { AuditFilter } from '@downlink/client'
 import { field, isJsonObject, stringField, type AuditEntry, type Json } from '@downlink/protocol'
 import type { Command } from 'commander'
+import { resolve } from 'node:path'
+import { openAuditExport } from '../audit-export.ts'
 import type { CommandContext } from '../command-context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import {
@@ -14,8 +16,9 @@ import {
 import type { Cell } from '../output.ts'
 
 interface AuditFlags extends OperatorFlags {
-  readonly since: number
+  readonly since?: number
   readonly control?: string
+  readonly export?: string
 }
 
 const SINCE_MS_DEFAULT = 86_400_000
@@ -28,17 +31,18 @@ export function addAuditCommand(
   const command = program
     .command('audit')
     .summary('show who did what, and what became of it')
-    .description(
-      'Show the audit trail, oldest first: of one agent, or of everything. --json exports it whole.',
-    )
+    .description('Show the audit trail, oldest first: of one agent, or of everything.')
     .argument('[agent]', 'id of an agent')
     .option(
       '--since <duration>',
-      'how far back, such as 1h or 7d; a day by default',
+      'how far back, such as 1h or 7d; a day unless told, and everything for --export',
       durationArgument,
-      SINCE_MS_DEFAULT,
     )
     .option('--control <id>', 'only what happened to this control')
+    .option(
+      '--export <file>',
+      'append all of it to a file, as lines of JSON; a second time it goes on where the file ends',
+    )
   withOperatorOptions(command).action((agentId: string | undefined, flags: AuditFlags) =>
     run((context) => showAudit(context, agentId, flags)),
   )
@@ -51,11 +55,14 @@ async function showAudit(
   flags: AuditFlags,
 ): Promise<ExitCode> {
   const { output, clock } = context
+  const sinceMs = flags.since ?? (flags.export === undefined ? SINCE_MS_DEFAULT : undefined)
   const filter: AuditFilter = {
-    since: new Date(clock.wallMs() - flags.since),
+    ...(sinceMs === undefined ? {} : { since: new Date(clock.wallMs() - sinceMs) }),
     ...(agentId === undefined ? {} : { agentId }),
     ...(flags.control === undefined ? {} : { controlId: flags.control }),
   }
+  const file = flags.export
+  if (file !== undefined) return exportAudit(context, file, filter, flags)
   return withClient(context, flags, async (client) => {
     const rows: (readonly Cell[])[] = []
     for await (const entry of client.audit(filter)) {
@@ -65,6 +72,25 @@ async function showAudit(
     if (flags.json === true) return EXIT.done
     if (rows.length === 0) output.line('Nothing happened in that time. Look further back with --since 7d')
     else output.table(['AT', 'WHAT', 'AGENT', 'TASK', 'BY', 'DETAILS'], rows)
+    return EXIT.done
+  })
+}
+
+async function exportAudit(
+  context: CommandContext,
+  file: string,
+  filter: AuditFilter,
+  flags: AuditFlags,
+): Promise<ExitCode> {
+  const { output, cwd } = context
+  return withClient(context, flags, async (client) => {
+    await using exported = await openAuditExport(resolve(cwd, file))
+    const { after } = exported
+    const { count, lastId } = await exported.append(
+      client.audit({ ...filter, ...(after === undefined ? {} : { after }) }),
+    )
+    if (flags.json === true) output.json({ file, count, lastId })
+    else output.line(`${count} facts were added to ${file}; the next export goes on from there.`)
     return EXIT.done
   })
 }
