@@ -316,6 +316,7 @@ test.each([
   [['hub', '--port', '70000']],
   [['hub', '--heartbeat', '1m']],
   [['hub', '--log', 'xml']],
+  [['hub', '--behind', 'proxy.example.com']],
   [['hub', '--log-level', 'loud']],
   [['hub', '--history', '1m']],
   [['hub', '--key-age', '1m']],

@@ -3,8 +3,9 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net'
 import { limits } from '@downlink/protocol'
 import { AGENT_API_PREFIX, type AgentApi } from './http/agent-api.ts'
+import { createIsProxy, networkOf, type IsProxy } from './http/address.ts'
 import { replyAlone, streamRequestClass, type IsStreamRequest } from './http/hand-over.ts'
-import { rawErrorReply } from './http/json-reply.ts'
+import { rawErrorReply, TOO_MANY_CONNECTIONS } from './http/json-reply.ts'
 import type { RequestFacts } from './http/request-facts.ts'
 import type { RequestGuard } from './http/request-guard.ts'
 
@@ -59,6 +60,11 @@ export interface ServerOptions {
   readonly headersMs?: number
   readonly keepAliveMs?: number
   readonly connectionsMax?: number
+  readonly connectionsPerAddress?: number
+  /** Whose connections are not counted by address. @defaultValue this machine's */
+  readonly isProxy?: IsProxy
+  /** Told of each connection that is refused because its address has too many. */
+  readonly onRefused?: (address: string) => void
   /** Whether a request is for a stream that may have its connection to itself. @defaultValue none is */
   readonly isStream?: IsStreamRequest
 }
@@ -77,7 +83,14 @@ export function createHttpServer(handler: Handler, options: ServerOptions = {}):
     keepAliveMs = limits.KEEP_ALIVE_MS,
     connectionsMax = limits.CONNECTIONS_MAX,
     isStream = () => false,
+    connectionsPerAddress = limits.CONNECTIONS_PER_ADDRESS_MAX,
+    isProxy = createIsProxy([]),
+    onRefused = () => {},
   } = options
+  function serve(request: IncomingMessage, response: ServerResponse): void {
+    // What was sent along with a connection that is refused must not be done: its sender is told that it was not.
+    if (!refused.has(request.socket)) handler(request, response)
+  }
   const server = createServer(
     {
       headersTimeout: headersMs,
@@ -90,20 +103,49 @@ export function createHttpServer(handler: Handler, options: ServerOptions = {}):
       noDelay: true,
       IncomingMessage: streamRequestClass(isStream),
     },
-    (request, response) => handler(request, response),
+    serve,
   )
   server.maxConnections = connectionsMax
+  const refused = boundAddresses(server, connectionsPerAddress, isProxy, onRefused)
   // Whatever a client expects, the reply says what it gets.
-  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) =>
-    handler(request, response),
-  )
+  server.on('checkExpectation', serve)
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
     if (head.length > limits.STREAM_INPUT_BYTES_MAX) socket.destroy()
-    else handler(request, replyAlone(request, socket))
+    else serve(request, replyAlone(request, socket))
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (socket.writable && error.code !== 'ECONNRESET') socket.end(rawErrorReply(error.code))
     else socket.destroy()
   })
   return server
+}
+
+/** Refuses the connections of an address that has too many: one sender must not take them all. @returns those refused. */
+function boundAddresses(
+  server: Server,
+  countMax: number,
+  isProxy: IsProxy,
+  onRefused: (address: string) => void,
+): WeakSet<Socket> {
+  const open = new Map<string, number>()
+  const refused = new WeakSet<Socket>()
+  server.on('connection', (socket) => {
+    const { remoteAddress = '' } = socket
+    if (isProxy(remoteAddress)) return
+    const network = networkOf(remoteAddress)
+    const count = (open.get(network) ?? 0) + 1
+    if (count > countMax) {
+      refused.add(socket)
+      onRefused(remoteAddress)
+      socket.end(TOO_MANY_CONNECTIONS, () => socket.destroy())
+      return
+    }
+    open.set(network, count)
+    socket.once('close', () => {
+      const left = (open.get(network) ?? 1) - 1
+      if (left === 0) open.delete(network)
+      else open.set(network, left)
+    })
+  })
+  return refused
 }

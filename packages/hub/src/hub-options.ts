@@ -1,5 +1,6 @@
 /** What a hub is told: its options, their defaults and bounds. */
 import { limits, systemClock, systemRandom, type Clock, type Random } from '@downlink/protocol'
+import { createIsProxy, type IsProxy } from './http/address.ts'
 import { createHubLogger, silentLogger, type HubLogger, type Logger } from './logger.ts'
 import type { OnSync } from './delivery/own-sync.ts'
 import type { AuthenticateOperator } from './operator/operator-authentication.ts'
@@ -55,6 +56,12 @@ export interface HubOptions {
    * @defaultValue 90 days
    */
   readonly historyMs?: number
+  /**
+   * Proxies before the hub, such as `10.0.0.7` or `10.0.0.0/8`: their connections and key exchanges are not limited as those of
+   * one address. This machine is one always.
+   * @defaultValue none
+   */
+  readonly proxies?: readonly string[]
   /**
    * Lets whoever can reach the hub read `/metrics`: they tell no agent's or operator's name, but how much there is to do.
    * @defaultValue false: it needs a token with the scope `read`
@@ -121,6 +128,7 @@ export interface HubSettings {
   readonly acceptPerS: number
   readonly streamAgeMsMax: number
   readonly historyMs: number
+  readonly isProxy: IsProxy
   readonly areMetricsOpen: boolean
   readonly logger: HubLogger
   readonly isAccessLogged: boolean
@@ -140,6 +148,7 @@ export function checkedSettings(options: HubOptions): HubSettings {
     acceptPerS = limits.ACCEPT_PER_S_DEFAULT,
     streamAgeMsMax = limits.STREAM_AGE_MS_DEFAULT,
     historyMs = limits.HISTORY_MS_DEFAULT,
+    proxies = [],
     areMetricsOpen = false,
     isAccessLogged = false,
     basePath = '',
@@ -169,6 +178,8 @@ export function checkedSettings(options: HubOptions): HubSettings {
   }
   const rates = { agentRequestsPerS, operatorRequestsPerS, acceptPerS }
   const ages = { agentKeyAgeMsMax, streamAgeMsMax, historyMs }
+  assertWithin('the number of proxies', proxies.length, 0, limits.PROXIES_MAX)
+  const isProxy = createIsProxy(proxies)
   const logger = createHubLogger(target, clock)
   const hooks = { authenticateOperator, onSync }
   const times = { heartbeatMs, wakeHoldMs, ...ages }
@@ -179,6 +190,7 @@ export function checkedSettings(options: HubOptions): HubSettings {
     ...times,
     ...rates,
     ...hooks,
+    isProxy,
     areMetricsOpen,
     isAccessLogged,
     logger,

@@ -191,6 +191,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     handler,
     fetch: createInProcessFetch(createHttpServer(handler), settings.basePath),
     isStream: createStreamRequests(settings.basePath, guard),
+    requests,
     windowMs,
     parts: [processMetrics, expiry, retention, wheel, recycling, events, polls, waits],
   })
@@ -207,6 +208,7 @@ interface RunningParts extends HubSettings {
   readonly registry: SessionRegistry
   readonly polls: WakePolls
   readonly inFlight: InFlight
+  readonly requests: RequestCounts
   readonly waits: ControlWaits
   readonly feed: Feed
   readonly operatorApp: FastifyInstance
@@ -237,7 +239,14 @@ class RunningHub implements Hub {
         { retry: 'never' },
       )
     }
-    const server = createHttpServer(this.handler, { isStream: this.#parts.isStream })
+    const server = createHttpServer(this.handler, {
+      isStream: this.#parts.isStream,
+      isProxy: this.#parts.isProxy,
+      onRefused: (address) => {
+        this.#parts.requests.limited.address++
+        this.#parts.logger.warn({ address }, 'An address has too many connections; more of them are refused')
+      },
+    })
     this.#server = server
     try {
       server.listen(port, host)

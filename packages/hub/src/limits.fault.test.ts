@@ -1,16 +1,18 @@
 /** Every limit of both APIs is reached once over real sockets; nobody else notices. */
-import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer } from 'node:http'
 import { limits } from '@downlink/protocol'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createTestClock, type TestClock } from '../../testkit/src/test-clock.ts'
 import { startHub, type AgentFixture, type HubFixture } from '../test/hub-fixture.ts'
+import { listen, type Listening } from '../test/listen.ts'
 import { head, openRawClient } from '../test/raw-client.ts'
 import { createAgentMemories } from './controls/agent-memory.ts'
 import { createControlWaits } from './controls/control-waits.ts'
 import { createMailboxChanges } from './controls/mailbox-changes.ts'
 import { createHttpServer, type ServerOptions } from './http-server.ts'
+import { createIsProxy } from './http/address.ts'
+import { createRateLimits } from './http/rate-limits.ts'
+import { RequestCounts } from './http/request-facts.ts'
 import { createRequestGuard } from './http/request-guard.ts'
 
 let clock: TestClock
@@ -208,10 +210,44 @@ describe('given one who asks too often', () => {
     const memories = createAgentMemories()
     const changes = createMailboxChanges()
     using waits = createControlWaits({ clock, memories, changes, read: () => Promise.resolve(undefined) })
-    const slots = Array.from({ length: limits.WAITERS_MAX }, () => waits.reserve('a1'))
-    expect(() => waits.reserve('a2')).toThrow(/already wait at this hub/)
+    const slots = Array.from({ length: limits.WAITERS_MAX }, (_, index) =>
+      waits.reserve('a1', `t${index % 4}`),
+    )
+    expect(() => waits.reserve('a2', 'other')).toThrow(/already wait at this hub/)
     slots[0]?.[Symbol.dispose]()
-    expect(() => waits.reserve('a2')).not.toThrow()
+    expect(() => waits.reserve('a2', 'other')).not.toThrow()
+  })
+
+  test('when one token waits for more than it may > it is refused, another waits, and a place that was left is free', () => {
+    const memories = createAgentMemories()
+    const changes = createMailboxChanges()
+    using waits = createControlWaits({ clock, memories, changes, read: () => Promise.resolve(undefined) })
+    const slots = Array.from({ length: limits.WAITERS_PER_TOKEN_MAX }, () => waits.reserve('a1', 'greedy'))
+    expect(() => waits.reserve('a1', 'greedy')).toThrow(/of this token already wait/)
+    expect(() => waits.reserve('a1', 'other')).not.toThrow()
+    slots[0]?.[Symbol.dispose]()
+    expect(() => waits.reserve('a1', 'greedy')).not.toThrow()
+  })
+
+  test('when an address exchanges keys too often > 429, and neither another address nor a proxy is held up', () => {
+    const requests = new RequestCounts()
+    const perS = { agentRequestsPerS: 1, operatorRequestsPerS: 1 }
+    const rates = createRateLimits({ clock, requests, ...perS, isProxy: createIsProxy(['192.0.2.0/24']) })
+    const exchange = (address: string): void => rates.countExchange(address)
+    for (let n = 0; n < limits.EXCHANGES_BURST; n++) exchange('203.0.113.1')
+    expect(() => exchange('203.0.113.1')).toThrow(/may exchange 20 enrollment keys per second/)
+    expect(requests.limited.address).toBe(1)
+    for (let n = 0; n <= limits.EXCHANGES_BURST; n++) {
+      for (const free of ['192.0.2.9', '127.0.0.1', '::1', '::ffff:127.0.0.1', '']) exchange(free)
+    }
+    exchange('203.0.113.2')
+    for (let n = 0; n < limits.EXCHANGES_BURST; n++) exchange(`2001:db8:1:2::${n}`)
+    expect(() => exchange('2001:db8:1:2:ffff::1'), 'one machine has a whole /64').toThrow(/may exchange/)
+    clock.advance(1_000)
+    expect(() => exchange('203.0.113.1')).not.toThrow()
+    for (const wrong of ['proxy', '10.0.0.0/33', '::/129', '10.0.0.0/x']) {
+      expect(() => createIsProxy([wrong]), wrong).toThrow(RangeError)
+    }
   })
 })
 
@@ -242,6 +278,35 @@ describe('given a server', () => {
     await expect.poll(async () => (await fetch(new URL('/healthz', server.url))).status).toBe(200)
   })
 
+  test('when an address has more connections than it may > 503 with Retry-After, and once others have gone it is served', async () => {
+    const refused: string[] = []
+    await using server = await serve({
+      connectionsPerAddress: 2,
+      isProxy: () => false,
+      onRefused: (address) => refused.push(address),
+    })
+    const clients = [await openRawClient(server.url), await openRawClient(server.url)]
+    for (const client of clients) {
+      client.write(health)
+      await client.until(/200 OK/)
+    }
+    await using tooMany = await openRawClient(server.url)
+    tooMany.write(health)
+    await tooMany.closed
+    expect(refused).toEqual(['127.0.0.1'])
+    expect(tooMany.text, 'what it asked was done').not.toContain('200 OK')
+    expect(tooMany.text).toMatch(/^HTTP\/1\.1 503 [\s\S]*Retry-After: 5[\s\S]*"too_many_waiters"/)
+    for (const client of clients) await client[Symbol.asyncDispose]()
+    await expect.poll(async () => (await fetch(new URL('/healthz', server.url))).status).toBe(200)
+    await using unbound = await serve({ connectionsPerAddress: 1 })
+    const local = [await openRawClient(unbound.url), await openRawClient(unbound.url)]
+    for (const client of local) {
+      client.write(health)
+      await client.until(/200 OK/)
+      await client[Symbol.asyncDispose]()
+    }
+  })
+
   test('when a connection idles > it is closed', async () => {
     await using server = await serve({ keepAliveMs: 50 })
     await using client = await openRawClient(server.url)
@@ -263,20 +328,3 @@ describe('given a server', () => {
     expect((await hub.operator('GET', '/healthz')).status).toBe(200)
   })
 })
-
-interface Listening extends AsyncDisposable {
-  readonly url: URL
-}
-
-async function listen(server: Server): Promise<Listening> {
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return {
-    url: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`),
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections()
-      server.close()
-      await once(server, 'close')
-    },
-  }
-}

@@ -255,6 +255,8 @@ export const STREAM_AGE_MS_MIN = 120_000
 export const STREAM_AGE_MS_MAX = 604_800_000
 /** Operators waiting (`?wait=`) at once on one hub. */
 export const WAITERS_MAX = 1_000
+/** Of them, those of one operator's token: one program that waits for everything must not keep others from waiting. */
+export const WAITERS_PER_TOKEN_MAX = 250
 /** Agents, controls or history entries on one page of a listing. */
 export const PAGE_MAX = 500
 /** How long history is kept unless the hub is told otherwise, ms: 90 days; and the shortest, an hour: waits and pages end within it. */
@@ -324,6 +326,13 @@ export const STREAM_INPUT_BYTES_MAX = 4_096
 export const PIPELINED_REQUESTS_MAX = 8
 /** Open connections of one hub's server; past it new ones are closed at once: every agent needs one or two. */
 export const CONNECTIONS_MAX = 65_536
+/** Of them, those of one address that is no proxy and not this machine; past it 503: an office of agents behind one address fits. */
+export const CONNECTIONS_PER_ADDRESS_MAX = 4_096
+/** Proxies that a hub may be told of. */
+export const PROXIES_MAX = 256
+/** Key exchanges of one address: at once, and per second after that; past it 429. Each costs two commits, and a reply tells whether a key is good. */
+export const EXCHANGES_BURST = 200
+export const EXCHANGES_PER_S = 20
 /** Requests per second of one agent and of one operator's token, unless the hub is told otherwise; past it 429. */
 export const AGENT_REQUESTS_PER_S = 50
 export const OPERATOR_REQUESTS_PER_S = 1_000

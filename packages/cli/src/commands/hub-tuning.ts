@@ -2,6 +2,7 @@
 import type { DrainHubOptions, HubOptions } from '@downlink/hub'
 import { limits, type Logger } from '@downlink/protocol'
 import { InvalidArgumentError, Option, type Command } from 'commander'
+import { isIP } from 'node:net'
 import type { CommandContext } from '../command-context.ts'
 import { durationText } from '../duration.ts'
 import { createJsonLogger } from '../json-logger.ts'
@@ -14,6 +15,7 @@ export interface TuningFlags {
   readonly logLevel?: LogLevel
   readonly accessLog?: boolean
   readonly openMetrics?: boolean
+  readonly behind?: readonly string[]
   readonly acceptRate?: number
   readonly agentRate?: number
   readonly operatorRate?: number
@@ -41,6 +43,11 @@ export function withTuningOptions(command: Command): Command {
     )
     .option('--access-log', 'log each request that was answered, at info')
     .option('--open-metrics', 'let whoever can reach the hub read /metrics, without a token')
+    .option(
+      '--behind <address>',
+      'a proxy before the hub, or a network of them, such as 10.0.0.0/8, which is not limited as one sender; may stand several times',
+      proxyArgument,
+    )
     .option('--accept-rate <count>', 'streams that it accepts per second, 1000 unless told', rateArgument)
     .option('--agent-rate <count>', 'requests per second of one agent, 50 unless told', rateArgument)
     .option('--operator-rate <count>', 'requests per second of one token, 1000 unless told', rateArgument)
@@ -73,10 +80,12 @@ export function withTuningOptions(command: Command): Command {
 
 /** What `createHub` is told by them. */
 export function tuningOf(flags: TuningFlags): Partial<HubOptions> {
-  const { accessLog, openMetrics, acceptRate, agentRate, operatorRate, keyAge, streamAge, history } = flags
+  const { accessLog, openMetrics, behind, acceptRate, agentRate, operatorRate, keyAge, streamAge, history } =
+    flags
   return {
     ...(accessLog === undefined ? {} : { isAccessLogged: accessLog }),
     ...(openMetrics === undefined ? {} : { areMetricsOpen: openMetrics }),
+    ...(behind === undefined ? {} : { proxies: behind }),
     ...(acceptRate === undefined ? {} : { acceptPerS: acceptRate }),
     ...(agentRate === undefined ? {} : { agentRequestsPerS: agentRate }),
     ...(operatorRate === undefined ? {} : { operatorRequestsPerS: operatorRate }),
@@ -125,4 +134,14 @@ function streamAgeArgument(text: string): number {
   const ms = atLeast(limits.STREAM_AGE_MS_MIN)(text)
   if (ms <= limits.STREAM_AGE_MS_MAX) return ms
   throw new InvalidArgumentError(`Give at most ${durationText(limits.STREAM_AGE_MS_MAX)}.`)
+}
+
+/** For commander: gathers addresses and networks. */
+function proxyArgument(text: string, before: readonly string[] = []): readonly string[] {
+  const [address = '', prefix = '0'] = text.split('/')
+  const family = isIP(address)
+  if (family !== 0 && /^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128)) {
+    return [...before, text]
+  }
+  throw new InvalidArgumentError('Give an address such as 10.0.0.7, or a network such as 10.0.0.0/8.')
 }

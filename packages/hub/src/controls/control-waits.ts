@@ -30,7 +30,7 @@ export interface ControlWaits extends Disposable {
    * The agent counts as watched meanwhile, so it syncs more often.
    * @throws HubError `too_many_waiters`.
    */
-  reserve(agentId: string): WaitSlot
+  reserve(agentId: string, tokenId: string): WaitSlot
   /** Ends all waits, those to come included, with the present state: the hub stops. */
   releaseAll(): void
 }
@@ -76,6 +76,7 @@ export function createControlWaits(options: ControlWaitsOptions): ControlWaits {
   const { clock, changes, memories, read } = options
   const waiting = new Map<string, Set<Waiter>>()
   let reserved = 0
+  const ofTokens = new Map<string, number>()
   let isReleased = false
   const listener = changes.listen(({ agentId, mailbox }) => {
     for (const waiter of waiting.get(agentId) ?? []) {
@@ -116,7 +117,14 @@ export function createControlWaits(options: ControlWaitsOptions): ControlWaits {
     get size() {
       return reserved
     },
-    reserve(agentId) {
+    reserve(agentId, tokenId) {
+      const own = ofTokens.get(tokenId) ?? 0
+      if (own >= limits.WAITERS_PER_TOKEN_MAX) {
+        throw new HubError(
+          'too_many_waiters',
+          `${limits.WAITERS_PER_TOKEN_MAX} requests of this token already wait. Send it without wait, or again shortly.`,
+        )
+      }
       if (reserved >= limits.WAITERS_MAX) {
         throw new HubError(
           'too_many_waiters',
@@ -124,6 +132,7 @@ export function createControlWaits(options: ControlWaitsOptions): ControlWaits {
         )
       }
       reserved += 1
+      ofTokens.set(tokenId, own + 1)
       const memory = memories.of(agentId)
       memory.waiters += 1
       let isHeld = true
@@ -133,6 +142,9 @@ export function createControlWaits(options: ControlWaitsOptions): ControlWaits {
           if (!isHeld) return
           isHeld = false
           reserved -= 1
+          const left = (ofTokens.get(tokenId) ?? 1) - 1
+          if (left === 0) ofTokens.delete(tokenId)
+          else ofTokens.set(tokenId, left)
           memory.waiters -= 1
           if (!isWatched(memory, clock.monotonicMs()))
             memory.watchedUntilMs = clock.monotonicMs() + limits.WATCHED_MS

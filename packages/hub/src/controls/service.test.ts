@@ -185,7 +185,7 @@ describe('given a stream', () => {
 describe('given a waiting operator', () => {
   test('when the control is applied, then observed > each wait ends with its own moment', async () => {
     const pause = await make('pause')
-    using slot = waits.reserve('a1')
+    using slot = waits.reserve('a1', 't')
     const seen: string[] = []
     const wait = (until: 'applied' | 'observed'): Promise<unknown> =>
       slot.wait(pause.controlId, until, 50_000, signal).then(() => seen.push(until))
@@ -201,7 +201,7 @@ describe('given a waiting operator', () => {
 
   test('when its time is over, it goes away or the hub stops > it gets the present state', async () => {
     const pause = await make('pause')
-    using slot = waits.reserve('a1')
+    using slot = waits.reserve('a1', 't')
     const gone = new AbortController()
     const byTime = slot.wait(pause.controlId, 'applied', 1_000, signal)
     const byAbort = slot.wait(pause.controlId, 'applied', 50_000, gone.signal)
@@ -217,10 +217,12 @@ describe('given a waiting operator', () => {
   })
 
   test('when too many wait > the next is refused before anything is made, until a place is free', () => {
-    const slots = Array.from({ length: limits.WAITERS_MAX }, () => waits.reserve('a1'))
-    expect(() => waits.reserve('a2')).toThrow(/already wait/)
+    const slots = Array.from({ length: limits.WAITERS_MAX }, (_, index) =>
+      waits.reserve('a1', `t${index % 4}`),
+    )
+    expect(() => waits.reserve('a2', 'other')).toThrow(/already wait/)
     slots.pop()?.[Symbol.dispose]()
-    waits.reserve('a2')[Symbol.dispose]()
+    waits.reserve('a2', 'other')[Symbol.dispose]()
     for (const slot of slots) slot[Symbol.dispose]()
   })
 })
@@ -240,7 +242,7 @@ describe('given controls with a time to live', () => {
       logger: silentLogger,
       expire: (agentId) => service.expire(agentId),
     })
-    using slot = waits.reserve('a1')
+    using slot = waits.reserve('a1', 't')
     const waiting = slot.wait(record.controlId, 'applied', 50_000, signal)
     await service.control(record.controlId)
     clock.advance(5_000)

@@ -27,6 +27,7 @@ import { agentMismatch } from '../delivery/sync-route.ts'
 import { HubError } from '../hub-error.ts'
 import type { AgentCall, AgentRoute, PublicRoute } from '../http/agent-api.ts'
 import { replyJson } from '../http/json-reply.ts'
+import type { RateLimits } from '../http/rate-limits.ts'
 import { readJsonObject } from '../http/json-request.ts'
 import type { Agents } from './agents.ts'
 import type { EnrollmentKeys } from './enrollment-keys.ts'
@@ -40,6 +41,7 @@ export interface AgentRoutesOptions {
   readonly clock: Clock
   readonly registry: SessionRegistry
   readonly polls: WakePolls
+  readonly rates: RateLimits
   /** Ends the stream and the poll of an agent whose key was replaced. */
   readonly endLinks: (agentId: string) => void
 }
@@ -63,10 +65,11 @@ export function createAgentRoutes(options: AgentRoutesOptions): readonly (AgentR
 }
 
 async function exchange(
-  { enrollmentKeys, endLinks }: AgentRoutesOptions,
+  { enrollmentKeys, endLinks, rates }: AgentRoutesOptions,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
+  rates.countExchange(request.socket.remoteAddress)
   const body = await readJsonObject(request, limits.OPERATOR_BODY_BYTES_MAX)
   const agentId = field(body, 'agentId')
   const authKey = stringField(body, 'authKey', 1_024)

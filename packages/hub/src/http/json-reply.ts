@@ -51,6 +51,17 @@ export function rawErrorReply(code: string | undefined): string {
         : code === 'ERR_HTTP_REQUEST_TIMEOUT'
           ? [408, 'Request Timeout', 'request_timeout', 'The request came too slowly. Send it again.']
           : [400, 'Bad Request', 'bad_request', 'This is not an HTTP request that can be read. Correct it.']
+  return rawReply(`${status} ${reason}`, error, message)
+}
+
+/** The raw reply to a connection of an address that has too many. */
+export const TOO_MANY_CONNECTIONS: string = rawReply(
+  '503 Service Unavailable\r\nRetry-After: 5',
+  'too_many_waiters',
+  'This address has too many connections to this hub. Close some, or connect again later.',
+)
+
+function rawReply(head: string, error: string, message: string): string {
   const body = JSON.stringify({ error, message })
-  return `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
+  return `HTTP/1.1 ${head}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
 }

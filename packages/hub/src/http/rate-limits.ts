@@ -2,6 +2,7 @@
 import { limits, type Clock } from '@downlink/protocol'
 import type { AgentMemory } from '../controls/agent-memory.ts'
 import { HubError } from '../hub-error.ts'
+import { networkOf, type IsProxy } from './address.ts'
 import type { RequestCounts } from './request-facts.ts'
 import { takeToken, type Rate, type TokenBucket } from './token-bucket.ts'
 
@@ -11,6 +12,11 @@ export interface RateLimits {
   countAgent(memory: AgentMemory): void
   /** Counts a request of an operator who was let in: under the token, or the application's own name. @throws HubError `too_many_requests`. */
   countOperator(tokenId: string): void
+  /**
+   * Counts an exchange of an enrollment key, whatever comes of it. Proxies, and this machine, may be the address of all agents.
+   * @throws HubError `too_many_requests`.
+   */
+  countExchange(address: string | undefined): void
   /**
    * What to answer to an error: a refused credential becomes `too_many_requests` once its address has sent too many.
    * Credentials that are right are never refused for their address's sake: a proxy may be the address of all agents.
@@ -24,18 +30,21 @@ export interface RateLimitsOptions {
   readonly agentRequestsPerS: number
   readonly operatorRequestsPerS: number
   readonly requests: RequestCounts
+  readonly isProxy: IsProxy
 }
 
 const FAILURES: Rate = { perS: limits.AUTH_FAILURES_PER_S, burst: limits.AUTH_FAILURES_BURST }
+const EXCHANGES: Rate = { perS: limits.EXCHANGES_PER_S, burst: limits.EXCHANGES_BURST }
 const FAILURE_CODES: ReadonlySet<string> = new Set(['unauthorized', 'invalid'])
 
 /** Makes limits on which nothing was used yet. */
 export function createRateLimits(options: RateLimitsOptions): RateLimits {
-  const { clock, requests } = options
+  const { clock, requests, isProxy } = options
   const agentRate = rateOf(options.agentRequestsPerS)
   const operatorRate = rateOf(options.operatorRequestsPerS)
   const operators = new Map<string, TokenBucket>()
   const addresses = new Map<string, TokenBucket>()
+  const exchanges = new Map<string, TokenBucket>()
 
   return {
     countAgent(memory) {
@@ -51,6 +60,15 @@ export function createRateLimits(options: RateLimitsOptions): RateLimits {
       if (waitMs === 0) return
       requests.limited.operator++
       throw tooMany(`This operator may send ${operatorRate.perS} requests per second`, waitMs)
+    },
+    countExchange(address = '') {
+      if (isProxy(address)) return
+      const key = networkOf(address)
+      const { bucket, waitMs } = takeToken(exchanges.get(key), EXCHANGES, clock.monotonicMs())
+      keepNewest(exchanges, key, bucket, limits.AUTH_FAILURE_ADDRESSES_MAX)
+      if (waitMs === 0) return
+      requests.limited.address++
+      throw tooMany(`This address may exchange ${EXCHANGES.perS} enrollment keys per second`, waitMs)
     },
     countFailure(error, address = '') {
       if (!FAILURE_CODES.has(error.code)) return error
@@ -84,9 +102,4 @@ function tooMany(what: string, retryAfterMs: number): HubError {
   return new HubError('too_many_requests', `${what}. Send again after the time in Retry-After.`, {
     retryAfterMs,
   })
-}
-
-/** One machine has a whole /64 of IPv6 addresses to change between. */
-function networkOf(address: string): string {
-  return address.includes(':') && !address.includes('.') ? address.split(':', 4).join(':') : address
 }

@@ -109,7 +109,7 @@ export function addControlsRoutes(routes: OperatorRoutes): void {
       const found = await service.control(controlId)
       if (found === undefined) throw notFound(controlId)
       if (timeoutMs === undefined) return found
-      using slot = routes.waits.reserve(found.agentId)
+      using slot = routes.waits.reserve(found.agentId, routes.operatorOf(request).tokenId)
       return (await slot.wait(controlId, until, timeoutMs, goneSignal(reply))) ?? found
     },
   )
@@ -133,7 +133,7 @@ async function createControl(
   const agent = await findAgent(request.params.agentId)
   assertNotRevoked(agent)
   // A place to wait is taken before anything is made: a hub that is full refuses without side effect.
-  using slot = timeoutMs === undefined ? undefined : waits.reserve(agent.agentId)
+  using slot = timeoutMs === undefined ? undefined : waits.reserve(agent.agentId, operator.tokenId)
   const asker = askerOf(request, operator)
   const { record, isReplay } = await makeControl(routes, agent.agentId, request.body, asker)
   reply.raw.once('finish', () => traceControl('replied', record.controlId))
