@@ -1,6 +1,8 @@
 /** The whole agent and a real hub, over paths that let not everything through. */
 import { createServer, request as sendRequest } from 'node:http'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { limits } from '@downlink/protocol'
+import { createTestClock } from './testing/index.ts'
 import { Cleanup, RestartableHub, runAgent, until } from '../test/agent-fixture.ts'
 import { listen, refusedPort } from '../test/servers.ts'
 import { defineTask, type AgentOptions } from './index.ts'
@@ -47,6 +49,19 @@ async function proxyWithoutStreams(): Promise<string> {
   })
   return `http://${(await listen(server)).host}`
 }
+
+test('given streams that grow old (R-19) > the agent comes right back, and nothing counts as a failure', async () => {
+  const clock = createTestClock()
+  const aging = await RestartableHub.start(cleanup, clock)
+  const running = runAgent(cleanup, { ...(await aging.enrolled()), tasks: { work } })
+  const { agent } = running
+  await until('the agent is connected', () => agent.status().downlink === 'sse')
+  clock.advance(limits.STREAM_AGE_MS_DEFAULT)
+  await until('its stream is ended', () => agent.status().downlink !== 'sse')
+  await until('the agent is back', () => agent.status().downlink === 'sse')
+  expect((await aging.call('GET', 'agents/a1')).body.transport).toBe('stream')
+  expect(agent.status().path.verdict, 'a planned end says nothing bad of the path').not.toBe('cut')
+})
 
 describe('given an agent and its hub', () => {
   test('when no stream gets through > it says so, and controls flow by long-polling', async () => {

@@ -1,5 +1,6 @@
 /** Every endpoint of both APIs crossed with everything that can be wrong with a request to any of them. */
 import { ERROR_CODES, limits, OPERATOR_SCOPES, type ErrorCode, type OperatorScope } from '@downlink/protocol'
+import { createTestClock, type TestClock } from '../../testkit/src/test-clock.ts'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startHub, type AgentFixture, type HubFixture } from '../test/hub-fixture.ts'
 import { ENDPOINTS, type Endpoint } from '../test/endpoints.ts'
@@ -109,6 +110,72 @@ describe('given every endpoint that asks who it is', () => {
       expectCode(await send(endpoint, endpoint.path, tokens.get(scope) ?? ''), 'forbidden')
     }
   })
+})
+
+describe('given every endpoint that asks who it is, and a token that is not right', () => {
+  let guarded: HubFixture
+  let clock: TestClock
+  let wrong: readonly (readonly [what: string, agents: string, operators: string])[]
+  const logged: unknown[] = []
+  const keep = (fields: object, message: string): void => void logged.push(fields, message)
+  beforeAll(async () => {
+    clock = createTestClock()
+    const logger = { debug: keep, info: keep, warn: keep, error: keep }
+    guarded = await startHub({ clock, hub: { logger, isAccessLogged: true } })
+    const { apiKey } = await guarded.enroll('a1')
+    const { token } = guarded
+    const enrollment = await guarded.enrollmentKey()
+    const forged = (text: string): string => `${text.slice(0, -8)}AAAAAAAA`
+    const elsewhere = 'a'.repeat(43)
+    wrong = [
+      ['empty', '', ''],
+      ['8 KB', 'k'.repeat(8_192), 'k'.repeat(8_192)],
+      ['of the other kind', token, apiKey],
+      ['an enrollment key', enrollment, enrollment],
+      ['forged', forged(apiKey), forged(token)],
+      ['of an unknown agent', `dla.nobody.abcdefgh.${elsewhere}`, `dlo.abcdefgh.${elsewhere}`],
+    ]
+  })
+  afterAll(() => guarded[Symbol.asyncDispose]())
+
+  const asking = ENDPOINTS.filter(({ by }) => by !== 'nobody')
+  test.for(named(asking))(
+    'when it is empty, 8 KB, forged or of another kind > $name answers alike, and tells and keeps nothing of it',
+    async (endpoint) => {
+      const { method, path, by, unknown: [unknownPath] = [path] } = endpoint
+      // What one address may fail is another test's.
+      clock.advance(60_000)
+      const replies = new Set<string>()
+      for (const [what, ofAgents, ofOperators] of wrong) {
+        const key = by === 'agents' ? ofAgents : ofOperators
+        for (const asked of new Set([path, unknownPath])) {
+          const response = await fetch(new URL(asked, guarded.url), {
+            method,
+            headers: { authorization: `Bearer ${key}` },
+          })
+          const text = await response.text()
+          expect(response.status, `${what} at ${asked}: ${text}`).toBe(401)
+          replies.add(text)
+          const secret = key.slice(-16)
+          if (secret !== '') expect(text + JSON.stringify(logged), what).not.toContain(secret)
+        }
+      }
+      expect([...replies], 'what is wrong, and whether the id exists, must not show').toHaveLength(1)
+    },
+  )
+})
+
+test('given an agent that names another in its body > it is refused alike, whether that one exists or not', async () => {
+  for (const path of ['sync', 'register', 'deregister', 'task-control']) {
+    const replies = new Set<string>()
+    for (const agentId of ['b1', 'nobody']) {
+      const body = { agentId, tasks: [], freeSlots: 0, taskId: 't1', action: 'pause' }
+      const refused = await agent.call('POST', path, body)
+      expect([refused.status, refused.body.error], path).toEqual([403, 'agent_mismatch'])
+      replies.add(JSON.stringify(refused.body))
+    }
+    expect(replies.size, path).toBe(1)
+  }
 })
 
 describe('given every endpoint with an id in its path', () => {

@@ -50,6 +50,8 @@ test('given a wrong place, an unknown agent or no scope > the feed is refused', 
   }
   await using open = await openFeed(hub)
   await using forged = await openFeed(hub, '', { 'last-event-id': '1 or 1=1' })
+  await using ahead = await openFeed(hub, '', { 'last-event-id': '999999999' })
+  await ahead.until(/event: reset/)
   await using nobody = await openRawStream(new URL('/api/v1/events', hub.url), {})
   expect([open.status, forged.status, nobody.status]).toEqual([200, 400, 401])
 })
