@@ -10,3 +10,6 @@ export type { IntendedState, LedgerRecord, Outcome } from './controls/ledger-rec
 export { compactRecords as compactLedger } from './controls/ledger-state.ts'
 export { openJournal } from './controls/open-journal.ts'
 export type { JournalOptions } from './controls/open-journal.ts'
+export { Connection } from './http/connection.ts'
+export type { Reply, ReplyRequest } from './http/reply.ts'
+export { SocketReader } from './http/socket-reader.ts'

@@ -47,7 +47,7 @@ describe('given a body', () => {
   })
 
   test('when it comes in chunks, cut anywhere > it is the same, and what follows is not read', () => {
-    const text = '3\r\nabc\r\n00A;ext="1"\r\n0123456789\r\n0;x\r\na: b\r\nc:\r\n\r\nHTTP'
+    const text = '3;a\r\nabc\r\n00A;ext="1;\\"";b=c;d\r\n0123456789\r\n0;x\r\na: b\r\nc:\r\n\r\nHTTP'
     for (let size = 1; size <= text.length; size += 1) {
       expect(read(chunked(), text, size)).toEqual({ body: 'abc0123456789', isOver: true, rest: 'HTTP' })
     }
@@ -83,9 +83,18 @@ describe('given a head that says in a wrong way how its body is framed', () => {
     ['content-length: +1'],
     ['content-length: 0x1'],
     ['content-length: '],
+    ['content-length: \xa03'],
     ['content-length: 99999999999999999999'],
   ])('when it is %s > it is refused', (...headers) => {
     expect(() => framing(...headers)).toThrow(MalformedReplyError)
+  })
+
+  test.each([204, 304])('when a reply of %i has no body > it is refused all the same', (status) => {
+    const wrong = ['content-length: x', 'transfer-encoding: gzip', 'content-length: 1\r\ncontent-length: 1']
+    for (const lines of wrong) {
+      const head = parseHead(`HTTP/1.1 ${status} No\r\n${lines}`)
+      expect(() => framingOf(head), `${lines} was taken; refuse it`).toThrow(MalformedReplyError)
+    }
   })
 
   test('when HTTP/1.0 speaks of chunks > it is refused', () => {
@@ -109,6 +118,21 @@ describe('given a head that says in a wrong way how its body is framed', () => {
     '0\r\na\n',
     '0\r\na\rx',
     '00000000000001\r\n',
+    '1;\r\n',
+    '1; a\r\n',
+    '1;a=\r\n',
+    '1;a;;b\r\n',
+    '1;a\nb\r\n',
+    '1;a\0\r\n',
+    '1;a="b\r\n',
+    '1;a="b\nc"\r\n',
+    '1;a="b"c\r\n',
+    '1;a="\\\n"\r\n',
+    '0\r\nno trailer\r\n\r\n',
+    '0\r\na: \0\r\n\r\n',
+    '0\r\na: b\r\n c\r\n\r\n',
+    '0\r\nContent-Length: 5\r\n\r\n',
+    '0\r\ntransfer-encoding: chunked\r\n\r\n',
   ])('when its chunks are %j > they are refused', (text) => {
     expect(() => read(chunked(), text)).toThrow(MalformedReplyError)
   })

@@ -1,7 +1,8 @@
 /** Where the body of a reply begins and ends in what comes: by its length, in chunks, or until the connection ends. */
 import { limits } from '@downlink/protocol'
+import { isComplete, nextInExtension, type ExtensionState } from './chunk-extension.ts'
 import { HeadTooLargeError, MalformedReplyError } from './connection-errors.ts'
-import type { ReplyHead } from './reply-head.ts'
+import { headersOf, type ReplyHead } from './reply-head.ts'
 
 /** Takes one body out of the bytes of a connection. */
 export interface BodyFraming {
@@ -17,11 +18,15 @@ export interface BodyFraming {
   read(chunk: Uint8Array, from: number, onBytes: (bytes: Uint8Array) => void): number
 }
 
-/** How the body behind `head` is framed. A head that says so in two ways is refused. @throws MalformedReplyError */
-export function framingOf({ statusCode, isOld, headers }: ReplyHead): BodyFraming {
+/** How the body behind `head` is framed. A head that says so in two ways is refused, even where no body comes. @throws MalformedReplyError */
+export function framingOf(head: ReplyHead): BodyFraming {
+  const framing = saidFraming(head)
+  return head.statusCode === 204 || head.statusCode === 304 ? new LengthFraming(0) : framing
+}
+
+function saidFraming({ isOld, headers }: ReplyHead): BodyFraming {
   const encoding = headers['transfer-encoding']
   const length = headers['content-length']
-  if (statusCode === 204 || statusCode === 304) return new LengthFraming(0)
   if (encoding !== undefined) {
     const isChunked = typeof encoding === 'string' && encoding.toLowerCase() === 'chunked'
     if (!isChunked || isOld || length !== undefined) {
@@ -81,8 +86,8 @@ class ChunkedFraming implements BodyFraming {
   /** Of the chunk's data. */
   private left = 0
   private digits = 0
-  private trailerBytes = 0
-  private trailerLineBytes = 0
+  private extension: ExtensionState = 'name begins'
+  private trailers = ''
 
   get isOver(): boolean {
     return this.state === 'over'
@@ -110,8 +115,7 @@ class ChunkedFraming implements BodyFraming {
       case 'size':
         return this.size(byte)
       case 'extension':
-        // Its bytes are bounded as all are that bring nothing.
-        return byte === CR ? 'size end' : 'extension'
+        return this.inExtension(byte)
       case 'size end':
         this.digits = 0
         return expected(byte, LF, this.left === 0 ? 'trailer' : 'data')
@@ -133,22 +137,32 @@ class ChunkedFraming implements BodyFraming {
       return 'size'
     }
     if (this.digits > 0 && byte === CR) return 'size end'
-    if (this.digits > 0 && byte === SEMICOLON) return 'extension'
+    if (this.digits > 0 && byte === SEMICOLON) {
+      this.extension = 'name begins'
+      return 'extension'
+    }
     throw malformed()
   }
 
-  /** Trailers are dropped, and bounded as a head is. */
+  /** Its bytes are bounded as all are that bring nothing. */
+  private inExtension(byte: number): ChunkState {
+    if (byte === CR && isComplete(this.extension)) return 'size end'
+    const next = nextInExtension(this.extension, byte)
+    if (next === undefined) throw malformed()
+    this.extension = next
+    return 'extension'
+  }
+
+  /** Trailers are dropped, but bounded and read as strictly as a head is. */
   private trailer(state: 'trailer' | 'trailer end', byte: number): ChunkState {
-    this.trailerBytes += 1
-    if (this.trailerBytes > limits.RESPONSE_HEADER_BYTES_MAX) throw new HeadTooLargeError()
+    if (this.trailers.length === limits.RESPONSE_HEADER_BYTES_MAX) throw new HeadTooLargeError()
+    this.trailers += String.fromCharCode(byte)
     if (state === 'trailer') {
-      if (byte === CR) return 'trailer end'
       if (byte === LF) throw malformed()
-      this.trailerLineBytes += 1
-      return 'trailer'
+      return byte === CR ? 'trailer end' : 'trailer'
     }
-    const isLast = this.trailerLineBytes === 0
-    this.trailerLineBytes = 0
+    const isLast = this.trailers === '\r\n' || this.trailers.endsWith('\r\n\r\n')
+    if (isLast) checkTrailers(this.trailers)
     return expected(byte, LF, isLast ? 'over' : 'trailer')
   }
 }
@@ -156,6 +170,12 @@ class ChunkedFraming implements BodyFraming {
 function expected(byte: number, wanted: number, next: ChunkState): ChunkState {
   if (byte !== wanted) throw malformed()
   return next
+}
+
+/** @throws MalformedReplyError for what is no header, and for one that says again where the body ends. */
+function checkTrailers(text: string): void {
+  const headers = headersOf(text.split('\r\n').slice(0, -2))
+  if ('content-length' in headers || 'transfer-encoding' in headers) throw malformed()
 }
 
 function hexDigit(byte: number): number | undefined {

@@ -38,7 +38,12 @@ export class ConnectionPool implements Requester {
     signal.throwIfAborted()
     this.#destroyed.signal.throwIfAborted()
     if (this.#turns < CONNECTIONS_MAX) this.#turns += 1
-    else await this.#turn(signal)
+    else {
+      await this.#turn(signal)
+      // An abort may come after the turn and before it is taken.
+      if (signal.aborted) this.#endTurn()
+      signal.throwIfAborted()
+    }
     const connection = this.#takeFree() ?? (await this.#connect(signal))
     this.#busy.add(connection)
     return connection.request(request)

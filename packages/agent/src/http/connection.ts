@@ -116,6 +116,7 @@ export class Connection implements Requester {
     if (head === undefined) return end
     if (head.statusCode === 101) throw new MalformedReplyError('it changes the protocol unasked')
     if (head.statusCode < 200) {
+      checkInterim(head)
       exchange.request.onInterim()
       exchange.heads = new HeadReader()
       return end
@@ -184,9 +185,16 @@ function requestText({ method, path, headers, body }: ReplyRequest, host: string
   if (body !== undefined) all['content-length'] = String(Buffer.byteLength(body))
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}`)
   const head = [`${method} ${path} HTTP/1.1`, ...lines]
-  if (head.some((line) => /[\r\n\0]/.test(line)))
-    throw new TypeError('A header of a request must be one line.')
+  if (head.some((line) => /[^ -~]/.test(line)))
+    throw new TypeError('A header of a request must be printable ASCII in one line.')
   return `${head.join('\r\n')}\r\n\r\n${body ?? ''}`
+}
+
+/** @throws MalformedReplyError for one that speaks of a body or of an end: what follows it could be either. */
+function checkInterim({ headers }: ReplyHead): void {
+  const isFramed = 'content-length' in headers || 'transfer-encoding' in headers
+  if (isFramed || tokensOf(headers, 'connection').includes('close'))
+    throw new MalformedReplyError('an interim reply has a body or ends the connection')
 }
 
 function keptMs({ isOld, headers }: ReplyHead): number {

@@ -64,6 +64,8 @@ export function createConnector({ clock, hub, proxy, tls }: ConnectorOptions): D
       await connected(socket, isSecure, dialling.signal)
       return new Connection({ socket, reader, host: hub.host, clock })
     } catch (error) {
+      // A session that the hub cannot take up any more must not break the next handshake, too.
+      session = undefined
       // Whatever broke because of the abort, the abort is the cause.
       dialling.signal.throwIfAborted()
       throw error

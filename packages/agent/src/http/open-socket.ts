@@ -36,7 +36,8 @@ export function openSocket(
     ...options,
     ...tls,
     ALPNProtocols: ['http/1.1'],
-    ...(isIP(host) === 0 ? { servername: host } : {}),
+    // The dot at the end of a name is for name servers only.
+    ...(isIP(host) === 0 ? { servername: host.replace(/\.$/, '') } : {}),
     ...(session === undefined ? {} : { session }),
   })
 }

@@ -47,7 +47,7 @@ function tunnelRequest(proxy: URL, { hostname, port }: URL): string {
   return `${lines.join('\r\n')}\r\n\r\n`
 }
 
-/** The status of the proxy's answer, or undefined if it says more: nobody speaks in a TLS tunnel before the client does. */
+/** The status of the proxy's answer, or undefined if it says more than that it made a tunnel: nobody speaks in a TLS tunnel before the client does. */
 async function tunnelStatus(socket: Socket): Promise<number | undefined> {
   const heads = new HeadReader()
   const { promise, resolve, reject } = Promise.withResolvers<number | undefined>()
@@ -56,7 +56,9 @@ async function tunnelStatus(socket: Socket): Promise<number | undefined> {
       const bytes = socket.read() as Buffer | null
       if (bytes === null) return
       const end = heads.read(bytes, 0)
-      if (heads.head !== undefined) resolve(end < bytes.length ? undefined : heads.head.statusCode)
+      if (heads.head === undefined) return
+      const { statusCode } = heads.head
+      resolve(statusCode === 200 && end < bytes.length ? undefined : statusCode)
     } catch (error) {
       reject(error)
     }

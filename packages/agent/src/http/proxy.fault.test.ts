@@ -178,6 +178,14 @@ describe('given a proxy that makes no tunnel', () => {
     expect(clock.pendingTimers, 'timers left behind').toBe(0)
   })
 
+  test('when it says why in a body > its status is told', async () => {
+    const reply = 'HTTP/1.1 407 Authenticate\r\ncontent-length: 5\r\n\r\nlogin'
+    const proxy = await connectProxy(reply)
+    const { client } = clientOf(['https://hub.test'], trusting(proxy.url))
+    const failure = await failureOf(client.sync(SYNC))
+    expect((failure as Error).message, 'look at how the answer to CONNECT is read').toContain('with 407')
+  })
+
   test('when nobody listens there > the call fails by its name', async () => {
     const hub = await httpsHub()
     const { client } = clientOf([hub.url], trusting(`http://127.0.0.1:${await refusedPort()}`))

@@ -59,6 +59,11 @@ export function parseHead(text: string): ReplyHead {
   if (lines.length > HEAD_LINES_MAX) throw new HeadTooLargeError()
   const status = STATUS_LINE.exec(statusLine)
   if (status === null) throw new MalformedReplyError('its status line is none')
+  return { statusCode: Number(status[2]), isOld: status[1] === '0', headers: headersOf(lines) }
+}
+
+/** Those that `lines` are. @throws MalformedReplyError. */
+export function headersOf(lines: readonly string[]): ReplyHeaders {
   // Without a prototype, a header may have any name.
   const headers = Object.create(null) as Record<string, string | string[]>
   for (const line of lines) {
@@ -67,9 +72,22 @@ export function parseHead(text: string): ReplyHead {
     const value = line.slice(colon + 1)
     if (!NAME.test(name) || !VALUE.test(value))
       throw new MalformedReplyError('a line of its head is no header')
-    add(headers, name.toLowerCase(), value.trim())
+    add(headers, name.toLowerCase(), withoutPadding(value))
   }
-  return { statusCode: Number(status[2]), isOld: status[1] === '0', headers }
+  return headers
+}
+
+/** Only of what HTTP pads with: `trim` would take characters off that others keep. */
+function withoutPadding(value: string): string {
+  let from = 0
+  let to = value.length
+  while (from < to && isPadding(value[from])) from += 1
+  while (to > from && isPadding(value[to - 1])) to -= 1
+  return value.slice(from, to)
+}
+
+function isPadding(character: string | undefined): boolean {
+  return character === ' ' || character === '\t'
 }
 
 function add(headers: Record<string, string | string[]>, name: string, value: string): void {

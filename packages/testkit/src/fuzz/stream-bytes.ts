@@ -87,7 +87,7 @@ function value(chance: Chance): string {
 }
 
 /** With some bytes changed, taken out, or put twice. */
-function mutated(chance: Chance, bytes: Buffer): Uint8Array {
+export function mutated(chance: Chance, bytes: Buffer): Uint8Array {
   let result = Buffer.from(bytes)
   for (let left = 1 + chance.below(4); left > 0; left -= 1) {
     const at = chance.below(result.length + 1)

@@ -2,6 +2,7 @@
 import { agentReplies, agentStream, journal } from './agent-targets.ts'
 import type { FuzzTarget } from './fuzz-target.ts'
 import { createHubTarget } from './hub-target.ts'
+import { httpReplies } from './http-target.ts'
 import { messages } from './message-target.ts'
 import { clientReplies, taskConfig } from './operator-targets.ts'
 import { sseDecoder, sseEncoder } from './sse-targets.ts'
@@ -14,6 +15,7 @@ export function createTargets(): readonly FuzzTarget[] {
     messages,
     agentReplies,
     agentStream,
+    httpReplies,
     journal,
     createHubTarget(),
     clientReplies,
