@@ -1,6 +1,6 @@
 /** The error that both APIs answer with: a code of the one table, its status, a sentence with the remedy. */
 import { DownlinkError, ERROR_CODES, type ErrorBody, type ErrorCode, type Json } from '@downlink/protocol'
-import { StoreError } from './store/store.ts'
+import { StoreError, type StoreErrorCode } from './store/store.ts'
 
 /** An expected refusal. `message` holds no secret; `details` is data for programs. */
 export class HubError extends DownlinkError {
@@ -22,21 +22,23 @@ export class HubError extends DownlinkError {
   }
 }
 
+/** What each failure of the store means; what the store says itself names files, and goes to the log. */
+const STORE_SENTENCES: Readonly<Record<Exclude<StoreErrorCode, 'store_closed'>, string>> = {
+  outcome_unknown:
+    'Whether this was stored is unknown. Send it again with the same Idempotency-Key; it is then stored once.',
+  store_unavailable: 'The hub could not reach its store, so nothing was changed. Try again shortly.',
+  store_full:
+    "There is no space left for the hub's store, so nothing was changed. Free space on its disk; the hub goes on by itself then.",
+  store_failed:
+    "The disk of the hub's store fails, so nothing was changed. The hub's log says how; it tries the disk again by itself.",
+}
+
 /** What an error is to the caller: a {@link HubError} as it is, a store's as 503, anything else as `internal` without its text. */
 export function hubErrorOf(error: unknown): HubError {
   if (error instanceof HubError) return error
   if (error instanceof StoreError) {
-    return error.code === 'outcome_unknown'
-      ? new HubError(
-          'outcome_unknown',
-          'Whether this was stored is unknown. Send it again with the same Idempotency-Key; it is then stored once.',
-          { cause: error },
-        )
-      : new HubError(
-          'store_unavailable',
-          'The hub could not reach its store, so nothing was changed. Try again shortly.',
-          { cause: error },
-        )
+    const code = error.code === 'store_closed' ? 'store_unavailable' : error.code
+    return new HubError(code, STORE_SENTENCES[code], { cause: error })
   }
   return new HubError(
     'internal',

@@ -11,6 +11,8 @@ export type {
   PageRequest,
   Store,
   StoredHistoryEntry,
+  StoreErrorCode,
+  StoreHealth,
 } from './store/store.ts'
 export { createHub } from './hub.ts'
 export type { Hub } from './hub.ts'

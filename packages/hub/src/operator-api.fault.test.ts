@@ -239,6 +239,7 @@ function failingStore(failure: () => StoreError['code'] | undefined, bucketThatF
     epoch: inner.epoch,
     counts: inner.counts,
     serviceMs: () => inner.serviceMs(),
+    health: () => inner.health(),
     read: (bucket, key) => inner.read(bucket, key),
     list: (bucket, page) => inner.list(bucket, page),
     readHistory: (scope, page) => inner.readHistory(scope, page),

@@ -44,6 +44,8 @@ export const ERROR_CODES = {
   not_supported_here: { status: 501, retry: 'never' },
   authentication_unavailable: { status: 503, retry: 'backoff' },
   store_unavailable: { status: 503, retry: 'backoff' },
+  store_full: { status: 503, retry: 'backoff' },
+  store_failed: { status: 503, retry: 'backoff' },
   outcome_unknown: { status: 503, retry: 'backoff' },
   draining: { status: 503, retry: 'backoff' },
   too_many_waiters: { status: 503, retry: 'backoff' },

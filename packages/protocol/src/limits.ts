@@ -301,6 +301,13 @@ export const STORE_SERVICE_RECORD_MS = 5_000
 /** New starts of the database thread within so many ms; past it the fault is not a passing one. */
 export const STORE_WORKER_RESTARTS_MAX = 3
 export const STORE_WORKER_RESTARTS_MS = 60_000
+/** Bounds of the pause before a database whose disk failed is opened again, ms; it doubles until a commit succeeds. */
+export const STORE_REOPEN_MS_MIN = 250
+export const STORE_REOPEN_MS_MAX = 8_000
+/** How often a store that fails tries a commit by itself, ms: as soon as the disk is well, the hub is. */
+export const STORE_PROBE_MS = 1_000
+/** Time that one commit may take before the hub counts as not ready, ms: a slow disk syncs within a second or two. */
+export const STORE_COMMIT_MS_MAX = 10_000
 /** Bytes to which SQLite's write-ahead log is cut back once it has been copied into the database. */
 export const STORE_WAL_BYTES_MAX = 67_108_864
 /** Time to receive a request's headers, ms, and the whole request, ms: slow senders must not hold sockets. */

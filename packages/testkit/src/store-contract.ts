@@ -67,6 +67,17 @@ export function describeStoreContract(name: string, open: () => Promise<OpenedSt
       expect(store.serviceMs()).toBeGreaterThanOrEqual(before)
     })
 
+    it('> it is healthy before, under and after a commit, and fails as closed once disposed of', async () => {
+      const states = [store.health().state]
+      const update = store.update(BUCKET, 'a', increment)
+      states.push(store.health().state)
+      await update
+      expect([...states, store.health().state]).toEqual(['ok', 'ok', 'ok'])
+      const disposed = store[Symbol.asyncDispose]()
+      expect(store.health()).toMatchObject({ state: 'failing', error: { code: 'store_closed' } })
+      await disposed
+    })
+
     it('> once disposed of, it refuses everything as store_closed, and what was accepted is answered', async () => {
       const accepted = [store.update(BUCKET, 'a', increment), store.update(BUCKET, 'b', increment)]
       const disposed = store[Symbol.asyncDispose]()

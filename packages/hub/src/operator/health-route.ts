@@ -1,5 +1,5 @@
 /** GET /healthz and /readyz: whether the process lives, and whether it should be sent requests. */
-import { HubError } from '../hub-error.ts'
+import { HubError, hubErrorOf } from '../hub-error.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
 import { operation } from './operation.ts'
 import { healthReply } from './reply-schemas.ts'
@@ -26,15 +26,15 @@ export function addHealthRoutes(routes: OperatorRoutes): void {
         operationId: 'getReadiness',
         tag: 'Hub',
         summary: 'Ask whether it should be sent requests',
-        errors: ['draining', 'store_unavailable'],
+        errors: ['draining', 'store_unavailable', 'store_full', 'store_failed'],
       },
       schema,
     ),
     async () => {
       if (isDraining())
         throw new HubError('draining', 'This hub is stopping. Use another, or come back shortly.')
-      // Any read tells whether the store answers.
-      await store.list('operator-tokens', { limit: 1 })
+      const health = store.health()
+      if (health.state === 'failing') throw hubErrorOf(health.error)
       return { status: 'ready' }
     },
   )

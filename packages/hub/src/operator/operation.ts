@@ -51,6 +51,8 @@ export const ERROR_MEANINGS: Readonly<Record<OperatorErrorCode, string>> = {
   internal: 'The hub failed; its log says how.',
   authentication_unavailable: 'The application around the hub could not say who this is.',
   store_unavailable: 'The store cannot be reached, so nothing was changed.',
+  store_full: "There is no space left on the store's disk, so nothing was changed.",
+  store_failed: "The store's disk fails, so nothing was changed.",
   outcome_unknown:
     'Whether it was stored is unknown: send it again under the same Idempotency-Key, and it is stored once.',
   draining: 'The hub is stopping.',
@@ -125,6 +127,8 @@ const WITH_TOKEN: readonly OperatorErrorCode[] = [
   'too_many_requests',
   'authentication_unavailable',
   'store_unavailable',
+  'store_full',
+  'store_failed',
 ]
 const WITH_BODY: readonly OperatorErrorCode[] = ['bad_json', 'unsupported_media_type']
 

@@ -35,12 +35,12 @@ export interface CommitReply {
 
 /** Where documents are kept. Only one commit is under way at a time. */
 export interface CommitBackend {
-  /** @throws StoreError `store_unavailable` */
+  /** @throws StoreError */
   load(bucket: Bucket, key: string): Promise<StoredDocument | undefined>
   /**
    * Makes a batch durable.
    * @param onSent - called once when the batch is on its way, before which nothing of it can be stored.
-   * @throws StoreError `store_unavailable` (nothing of it was stored) or `outcome_unknown`.
+   * @throws StoreError `outcome_unknown`, or any other code: nothing of it was stored.
    */
   commit(batch: CommitBatch, onSent: () => void): Promise<CommitReply>
 }

@@ -5,6 +5,7 @@ import type { CommitBackend, CommitBatch, CommitReply, HistoryRow, StoredDocumen
 import type { CommitCounts } from './commit-counts.ts'
 import { countCommits } from './count-commits.ts'
 import { createServiceTime, epochFloor } from './service-time.ts'
+import { watchBackend, type WatchedBackend } from './store-health.ts'
 import { StagedDocuments } from './staged-documents.ts'
 import { assertScope } from './store.ts'
 import type {
@@ -15,6 +16,7 @@ import type {
   PageRequest,
   Store,
   StoredHistoryEntry,
+  StoreHealth,
 } from './store.ts'
 
 /** Options of {@link createMemoryStore}. */
@@ -37,13 +39,15 @@ class MemoryStore implements Store {
   readonly epoch: number
   readonly serviceMs: () => number
   readonly #rows = new MemoryRows()
-  readonly #documents: StagedDocuments
   readonly counts: CommitCounts
+  readonly #backend: WatchedBackend
+  readonly #documents: StagedDocuments
 
   constructor({ clock = systemClock, epoch }: MemoryStoreOptions) {
     this.epoch = epoch ?? epochFloor(clock)
     this.serviceMs = createServiceTime(clock, 0)
-    const { backend, counts } = countCommits(this.#rows, clock)
+    this.#backend = watchBackend(this.#rows, clock)
+    const { backend, counts } = countCommits(this.#backend, clock)
     this.#documents = new StagedDocuments(backend)
     this.counts = counts
   }
@@ -54,6 +58,10 @@ class MemoryStore implements Store {
 
   update<D, R>(bucket: Bucket, key: string, change: (document: D | undefined) => Change<D, R>): Promise<R> {
     return this.#documents.update(bucket, key, change)
+  }
+
+  health(): StoreHealth {
+    return this.#documents.healthOf(this.#backend)
   }
 
   async list<D>(bucket: Bucket, page: PageRequest<string>): Promise<readonly { key: string; document: D }[]> {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -137,11 +137,29 @@ it('given a database that is open elsewhere > it is refused with the remedy, and
   open().close(0)
 })
 
+it('given the log of a database that was not closed > all of it is written again before anything else', () => {
+  const database = open()
+  for (let n = 0; n < 300; n++) database.commit({ writes: [write(`k${n}`, 0)], history: [] }, 0)
+  // As a kill leaves it.
+  const left = join(directory, 'left.sqlite')
+  for (const suffix of ['', '-wal']) copyFileSync(file + suffix, left + suffix)
+  database.close(0)
+  const log = readFileSync(`${left}-wal`)
+  expect(log.length, 'more than is held in memory at once').toBeGreaterThan(1_048_576)
+  utimesSync(`${left}-wal`, 0, 0)
+  const again = open({ file: left, epoch: { same: database.opened.epoch } })
+  expect(statSync(`${left}-wal`).mtimeMs, 'it was not written').toBeGreaterThan(0)
+  expect(readFileSync(`${left}-wal`).equals(log)).toBe(true)
+  expect(again.list('mailboxes', '', 1_000)).toHaveLength(300)
+  again.close(0)
+})
+
 it('given an error while committing > it is unknown whether it was stored, unless the disk was full', () => {
   const error = (errcode: number): Error => Object.assign(new Error('from SQLite'), { errcode })
   expect(failureOf(error(1034), file, true)).toMatchObject({ code: 'outcome_unknown' })
-  expect(failureOf(error(1034), file)).toMatchObject({ code: 'store_unavailable' })
-  expect(failureOf(error(13), file, true)).toMatchObject({ code: 'store_unavailable' })
+  expect(failureOf(error(1034), file)).toMatchObject({ code: 'store_failed' })
+  expect(failureOf(error(13), file, true)).toMatchObject({ code: 'store_full' })
+  expect(failureOf(error(5), file, true)).toMatchObject({ code: 'store_unavailable' })
   expect([1034, 11, 13, 5].map((code) => needsReopening(failureOf(error(code), file)))).toEqual([
     true,
     true,

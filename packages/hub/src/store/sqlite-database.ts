@@ -1,5 +1,5 @@
 /** The SQL of the store: one open database, all of it synchronous; lives in the database thread. */
-import { closeSync, fsyncSync, openSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { StatementSync } from 'node:sqlite'
@@ -8,6 +8,9 @@ import { assertOurs, migrate, MIGRATIONS } from './migrations.ts'
 import { failureOf, needsReopening, SqliteFailure } from './sqlite-failure.ts'
 import type { Opened, OpenRequest } from './sqlite-protocol.ts'
 import type { Bucket, HistoryScope } from './store.ts'
+
+/** How much of the log is in memory at once while it is written again. */
+const LOG_CHUNK_BYTES = 1_048_576
 
 /**
  * An open database.
@@ -36,8 +39,9 @@ export class SqliteDatabase {
       this.#statements = prepareStatements(this.#database)
     } catch (error) {
       this.#database.close()
-      const { message, cause } = failureOf(error, request.file)
-      throw new SqliteFailure('store_unavailable', message, cause)
+      const { code, message, cause } = failureOf(error, request.file)
+      // Of an opening nothing is left to be known.
+      throw new SqliteFailure(code === 'outcome_unknown' ? 'store_failed' : code, message, cause)
     }
   }
 
@@ -134,6 +138,7 @@ export class SqliteDatabase {
         `${request.file} cannot have a write-ahead log (its journal mode stays ${String(mode)}). Use a local disk.`,
       )
     }
+    rewriteLog(`${request.file}-wal`)
     this.#database.exec('PRAGMA synchronous = FULL')
     // Only macOS knows the difference: its fsync leaves data in the cache of the disk.
     this.#database.exec('PRAGMA fullfsync = ON')
@@ -238,6 +243,34 @@ function prepareStatements(database: DatabaseSync): Statements {
 function selectHistory(condition: string): string {
   return `SELECT sequence, agent_id AS agentId, at_ms AS atMs, kind, control_id AS controlId, task_id AS taskId, json
     FROM history WHERE ${condition} sequence > ? AND at_ms >= ? ORDER BY sequence LIMIT ?`
+}
+
+/**
+ * Writes the log of an earlier opening again, as it is, and flushes it. After a flush that failed, the system may show what
+ * never came onto the disk, and say of the next flush that all is well: what is committed behind it would be lost
+ * with it. Only for who has the lock of the database.
+ */
+function rewriteLog(file: string): void {
+  let log: number
+  try {
+    log = openSync(file, 'r+')
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return
+    throw error
+  }
+  try {
+    const chunk = Buffer.allocUnsafe(LOG_CHUNK_BYTES)
+    for (let at = 0; ;) {
+      const bytes = readSync(log, chunk, 0, chunk.length, at)
+      if (bytes === 0) break
+      for (let written = 0; written < bytes;)
+        written += writeSync(log, chunk, written, bytes - written, at + written)
+      at += bytes
+    }
+    fsyncSync(log)
+  } finally {
+    closeSync(log)
+  }
 }
 
 /** Creates the file, readable by its owner only, before SQLite would create it readable by all; SQLite's own files follow its mode. */

@@ -1,7 +1,7 @@
 /** What goes wrong with the database, in sentences that say what to do; imports nothing, so that the thread can. */
 
-/** Whether anything was stored: certainly not, or nobody can tell. */
-export type FailureCode = 'store_unavailable' | 'outcome_unknown'
+/** Whether anything was stored: nobody can tell of `outcome_unknown`; of any other certainly not. */
+export type FailureCode = 'store_unavailable' | 'store_full' | 'store_failed' | 'outcome_unknown'
 
 /** A `StoreError` as the database thread throws and sends it. */
 export class SqliteFailure extends Error {
@@ -39,7 +39,12 @@ export function failureOf(error: unknown, file: string, committing = false): Sql
       error,
     )
   }
-  return new SqliteFailure('store_unavailable', sentence, error)
+  return new SqliteFailure(codeOf(code), sentence, error)
+}
+
+function codeOf(code: number): FailureCode {
+  if (code === FULL) return 'store_full'
+  return code === IOERR || code === READONLY || code === CORRUPT ? 'store_failed' : 'store_unavailable'
 }
 
 /** Whether the connection may be in a state that only opening the database again repairs. */

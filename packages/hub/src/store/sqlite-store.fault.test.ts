@@ -124,7 +124,7 @@ async function fillUp(store: Store): Promise<number> {
       await store.update('mailboxes', `k${stored}`, fill(text))
     } catch (error) {
       expect(error).toMatchObject({
-        code: 'store_unavailable',
+        code: 'store_full',
         message: expect.stringContaining('no space left'),
       })
       return stored
@@ -146,7 +146,7 @@ it('given a database that may not grow > nothing is answered that is not stored,
     store.update('mailboxes', 'k0', fill('smaller')),
   ]
   for (const result of await Promise.allSettled(shared)) {
-    expect(result).toMatchObject({ status: 'rejected', reason: { code: 'store_unavailable' } })
+    expect(result).toMatchObject({ status: 'rejected', reason: { code: 'store_full' } })
   }
   expect(await store.read('mailboxes', 'k0')).toMatchObject({ generation: 1 })
   expect(await store.read('mailboxes', 'large')).toBeUndefined()
@@ -175,7 +175,7 @@ it.runIf(canMount)(
     const store = await open(file)
     const stored = await fillUp(store)
     await expect(store.update('mailboxes', 'more', fill('x'.repeat(100_000)))).rejects.toMatchObject({
-      code: 'store_unavailable',
+      code: 'store_full',
     })
     rmSync(ballast)
     expect(await store.update('mailboxes', 'more', fill('x'.repeat(100_000)))).toBe(1)

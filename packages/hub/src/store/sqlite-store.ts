@@ -9,7 +9,8 @@ import { connectSqlite } from './sqlite-connection.ts'
 import type { SqliteConnection } from './sqlite-connection.ts'
 import type { Opened } from './sqlite-protocol.ts'
 import { StagedDocuments } from './staged-documents.ts'
-import { assertScope } from './store.ts'
+import { watchBackend, type WatchedBackend } from './store-health.ts'
+import { assertScope, type StoreError } from './store.ts'
 import type {
   Bucket,
   Change,
@@ -18,6 +19,7 @@ import type {
   PageRequest,
   Store,
   StoredHistoryEntry,
+  StoreHealth,
 } from './store.ts'
 
 /** Options of {@link openSqliteStore}. */
@@ -27,7 +29,7 @@ export interface SqliteStoreOptions {
   /** @defaultValue the clock of this machine */
   readonly clock?: Clock
   /**
-   * Bytes to which the database may grow, its log apart; past it updates are refused `store_unavailable`.
+   * Bytes to which the database may grow, its log apart; past it updates are refused `store_full`.
    * @defaultValue what the disk holds
    */
   readonly fileBytesMax?: number
@@ -40,7 +42,9 @@ export interface SqliteStoreOptions {
  *
  * The file is locked until the store is disposed of or the process ends: one hub per data directory. SQL runs in a thread of
  * its own, and updates that arrive together share one commit (WAL, `synchronous=FULL`).
- * @throws StoreError `store_unavailable`: in use, not writable, of another program, or written by a newer Downlink.
+ * After a failure of the disk the database is closed and opened anew, again and again with a pause between, until the disk
+ * takes a commit; until then whatever needs the disk is refused.
+ * @throws StoreError `store_unavailable`: in use, of another program, or written by a newer Downlink; `store_full`, `store_failed`.
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
   const { file, clock = systemClock, fileBytesMax, logger } = options
@@ -66,9 +70,11 @@ class SqliteStore implements Store {
   readonly serviceMs: () => number
   readonly #options: ClockedOptions
   readonly #connection: SqliteConnection
+  readonly #backend: WatchedBackend
   readonly #documents: StagedDocuments
   #recordTimer: Timer
   #recordedAtMs: number
+  #isFailing = false
   #closing: Promise<void> | undefined
 
   constructor(options: ClockedOptions, connection: SqliteConnection, opened: Opened) {
@@ -76,7 +82,7 @@ class SqliteStore implements Store {
     this.serviceMs = createServiceTime(options.clock, opened.serviceMs)
     this.#options = options
     this.#connection = connection
-    const { backend, counts } = countCommits(
+    this.#backend = watchBackend(
       {
         load: (bucket, key) => connection.request('read', { bucket, key }),
         commit: (batch, onSent) => {
@@ -87,7 +93,10 @@ class SqliteStore implements Store {
         },
       },
       options.clock,
+      (error) => this.#onFailing(error),
     )
+    // What the store commits for itself is watched, and not counted.
+    const { backend, counts } = countCommits(this.#backend, options.clock)
     this.#documents = new StagedDocuments(backend)
     this.counts = counts
     this.#recordedAtMs = this.serviceMs()
@@ -100,6 +109,10 @@ class SqliteStore implements Store {
 
   update<D, R>(bucket: Bucket, key: string, change: (document: D | undefined) => Change<D, R>): Promise<R> {
     return this.#documents.update(bucket, key, change)
+  }
+
+  health(): StoreHealth {
+    return this.#documents.healthOf(this.#backend)
   }
 
   async list<D>(bucket: Bucket, page: PageRequest<string>): Promise<readonly { key: string; document: D }[]> {
@@ -147,20 +160,37 @@ class SqliteStore implements Store {
   }
 
   #setRecordTimer(): Timer {
-    return this.#options.clock.setTimer(limits.STORE_SERVICE_RECORD_MS, () => {
+    const { clock } = this.#options
+    const waitMs = this.#isFailing ? limits.STORE_PROBE_MS : limits.STORE_SERVICE_RECORD_MS
+    return clock.setTimer(waitMs, () => {
       this.#recordTimer = this.#setRecordTimer()
       this.#recordServiceTime()
     })
   }
 
-  /** Keeps the service time when no commit has done so: an idle hub serves as well. */
+  /**
+   * Keeps the service time when no commit has done so: an idle hub serves as well. While the store fails, this is what
+   * finds out that it no longer does.
+   */
   #recordServiceTime(): void {
-    const serviceMs = this.serviceMs()
-    if (!this.#connection.alive || serviceMs - this.#recordedAtMs < limits.STORE_SERVICE_RECORD_MS / 2) return
-    this.#recordedAtMs = serviceMs
-    this.#connection
-      .request('commit', { batch: { writes: [], history: [] }, serviceMs })
-      .catch((error: unknown) => this.#warn(error, 'The service time was not recorded; it is tried again.'))
+    const restMs = this.serviceMs() - this.#recordedAtMs
+    const isDue = this.#connection.alive && restMs >= limits.STORE_SERVICE_RECORD_MS / 2
+    if (!isDue && !this.#isFailing) return
+    this.#backend
+      .commit({ writes: [], history: [] }, () => undefined)
+      .catch((error: unknown) => {
+        // That the store fails has been said already.
+        if (!this.#isFailing) this.#warn(error, 'The service time was not recorded; it is tried again.')
+      })
+  }
+
+  #onFailing(error: StoreError | undefined): void {
+    this.#isFailing = error !== undefined
+    this.#recordTimer.cancel()
+    if (this.#closing === undefined) this.#recordTimer = this.#setRecordTimer()
+    if (error !== undefined)
+      this.#warn(error, 'The store fails: changes are refused until a commit succeeds.')
+    else this.#options.logger?.warn({ file: this.#options.file }, 'The store serves again.')
   }
 
   #warn(error: unknown, message: string): void {

@@ -20,6 +20,7 @@ export class SqliteThread {
   readonly #ended = Promise.withResolvers<void>()
   #lastId = OPENING_ID
   #alive = true
+  #failure: StoreError | undefined
   /** Resolves once the database is open. */
   readonly opened: Promise<Opened>
 
@@ -53,6 +54,11 @@ export class SqliteThread {
     return this.#alive
   }
 
+  /** What the thread failed at, if it ended because the database must be opened anew. */
+  get failure(): StoreError | undefined {
+    return this.#failure
+  }
+
   /** Resolves when the thread has ended. */
   get ended(): Promise<void> {
     return this.#ended.promise
@@ -79,8 +85,13 @@ export class SqliteThread {
     if (reply.last) this.#alive = false
     const waiting = this.#waiting.get(reply.id)
     this.#waiting.delete(reply.id)
-    if ('answer' in reply) waiting?.resolve(reply.answer)
-    else waiting?.reject(new StoreError(reply.failure.code, reply.failure.message))
+    if ('answer' in reply) {
+      waiting?.resolve(reply.answer)
+      return
+    }
+    const error = new StoreError(reply.failure.code, reply.failure.message)
+    if (reply.last) this.#failure = error
+    waiting?.reject(error)
   }
 
   #onEnd(error?: unknown): void {

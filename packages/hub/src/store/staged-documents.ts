@@ -5,8 +5,9 @@ import type { CommitBackend } from './commit-batch.ts'
 import { DocumentCache } from './document-cache.ts'
 import { answerAll, batchOf, evaluate, rejectAll, stage } from './staged-change.ts'
 import type { Change as UntypedChange, Pending, Slot, Staged } from './staged-change.ts'
+import type { WatchedBackend } from './store-health.ts'
 import { StoreError } from './store.ts'
-import type { Bucket, Change } from './store.ts'
+import type { Bucket, Change, StoreHealth } from './store.ts'
 
 // For tests that kill the process between the steps of a commit, and for those that count commits.
 const COMMIT_SENT = channel('downlink:hub:commit-sent')
@@ -78,9 +79,14 @@ export class StagedDocuments {
     return { [Symbol.dispose]: () => void this.#historyListeners.delete(listener) }
   }
 
+  /** How `backend` stands; once {@link close} has been called, that the store is closed. */
+  healthOf(backend: WatchedBackend): StoreHealth {
+    return this.#closed ? { state: 'failing', error: closedError() } : backend.health()
+  }
+
   /** @throws StoreError `store_closed` once {@link close} has been called. */
   assertOpen(): void {
-    if (this.#closed) throw new StoreError('store_closed', 'The store is closed; open it again to use it.')
+    if (this.#closed) throw closedError()
   }
 
   /** Refuses what comes from now on, and resolves when every update accepted before has been answered. */
@@ -252,13 +258,13 @@ export class StagedDocuments {
     rejectAll(sent, error)
     rejectAll(
       onTop,
-      error.code === 'store_unavailable'
-        ? error
-        : new StoreError(
+      error.code === 'outcome_unknown'
+        ? new StoreError(
             'store_unavailable',
             'Nothing was stored, because it is not known whether the change before this one was. Try again.',
             error,
-          ),
+          )
+        : error,
     )
     this.#schedule()
   }
@@ -272,6 +278,10 @@ export class StagedDocuments {
     for (const staged of unstaged) this.#waitingBytes -= staged.bytes
     return unstaged
   }
+}
+
+function closedError(): StoreError {
+  return new StoreError('store_closed', 'The store is closed; open it again to use it.')
 }
 
 function idOf(bucket: Bucket, key: string): string {

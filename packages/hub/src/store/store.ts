@@ -74,10 +74,12 @@ export interface Store extends AsyncDisposable {
    * `change` is pure and may be called several times: first on the committed document, where a change that stores nothing
    * is answered at once; then on the newest one, which may still be on its way to the disk. A result that rests on
    * such a document waits for it. Documents are JSON: what `JSON.stringify` drops is lost once the document leaves memory.
-   * @throws StoreError `store_unavailable` (nothing was stored), `outcome_unknown` (nobody can tell) or `store_closed`.
+   * @throws StoreError `outcome_unknown` (nobody can tell), or a code that says that nothing was stored: see {@link StoreErrorCode}.
    * @throws what `change` throws; nothing of it is stored.
    */
   update<D, R>(bucket: Bucket, key: string, change: (document: D | undefined) => Change<D, R>): Promise<R>
+  /** How the store stands: at once, without asking the disk. A store that fails tries by itself until it serves again. */
+  health(): StoreHealth
   /** Committed documents in the order of their keys (code units; keys are ids, so ASCII). */
   list<D>(bucket: Bucket, page: PageRequest<string>): Promise<readonly { key: string; document: D }[]>
   /** Committed history, oldest first; sequences grow, with gaps. */
@@ -99,14 +101,27 @@ export function assertScope({ agentId, controlId }: HistoryScope): void {
   throw new TypeError('History of a control needs the id of its agent as well; agentOfControl has it.')
 }
 
+/** How a store stands. What is committed stays committed in either state. */
+export type StoreHealth =
+  | { readonly state: 'ok' }
+  /** Changes are refused, or wait for long; `error` says why. */
+  | { readonly state: 'failing'; readonly error: StoreError }
+
+/**
+ * What a store may fail with. With `outcome_unknown` a change may have been stored or not; with any other nothing was:
+ * `store_full` (no space is left), `store_failed` (the disk fails), `store_unavailable` (for now), `store_closed`.
+ */
+export type StoreErrorCode =
+  | 'store_unavailable'
+  | 'store_full'
+  | 'store_failed'
+  | 'outcome_unknown'
+  | 'store_closed'
+
 /** Why a store could not do what it was asked. */
 export class StoreError extends DownlinkError {
-  declare readonly code: 'store_unavailable' | 'outcome_unknown' | 'store_closed'
-  constructor(
-    code: 'store_unavailable' | 'outcome_unknown' | 'store_closed',
-    message: string,
-    cause?: unknown,
-  ) {
+  declare readonly code: StoreErrorCode
+  constructor(code: StoreErrorCode, message: string, cause?: unknown) {
     super(code, message, { retry: 'backoff', cause })
     this.name = 'StoreError'
   }

@@ -33,6 +33,7 @@ export function writeBehind(inner: Store, clock: Clock): Store {
     },
     counts: inner.counts,
     serviceMs: () => inner.serviceMs(),
+    health: () => inner.health(),
     async read<D>(bucket: Bucket, key: string): Promise<D | undefined> {
       if (bucket === 'mailboxes' && newest.has(key)) return newest.get(key) as D
       return inner.read<D>(bucket, key)
