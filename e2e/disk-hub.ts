@@ -1,11 +1,12 @@
 /** A hub on a disk that will fail, an agent and a stream that must not notice, and an operator who writes every answer down. */
+import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createAgent, enroll, memoryCredential } from '@downlink/agent'
 import { openSqliteStore } from '@downlink/hub'
 import type { ControlRecord } from '@downlink/protocol'
-import { expect, vi } from 'vitest'
+import { vi } from 'vitest'
 import { openRawStream, type RawStream } from '../packages/hub/test/hub-fixture.ts'
 import { startJsonProcess, type JsonProcess } from './json-process.ts'
 
@@ -122,8 +123,8 @@ export class DiskHub implements AsyncDisposable {
       return body
     }, PATIENCE)
     if (status === 200) return 'ready'
-    expect(found.message, 'a sentence for whoever asks').toMatch(/store/)
-    expect(found.message).not.toContain('hub.db')
+    assert.match(found.message ?? '', /store/, 'a sentence for whoever asks')
+    assert.doesNotMatch(found.message ?? '', /hub\.db/, 'names a file')
     return found.error ?? ''
   }
 
@@ -141,11 +142,10 @@ export class DiskHub implements AsyncDisposable {
   /** Fails unless every heartbeat came, and the agent was on its stream all the time. */
   expectUndisturbed(): void {
     const [first = 0, ...rest] = this.beats()
-    expect(rest, 'a heartbeat was lost').toEqual(rest.map((_, index) => first + index + 1))
-    expect(
-      this.#downlinks.filter((downlink) => downlink !== 'sse'),
-      'the agent left its stream',
-    ).toEqual([])
+    const counted = rest.map((_, index) => first + index + 1)
+    assert.deepEqual(rest, counted, 'a heartbeat was lost')
+    const elsewhere = this.#downlinks.filter((downlink) => downlink !== 'sse')
+    assert.deepEqual(elsewhere, [], 'the agent left its stream')
   }
 
   /** Resolves once all that was accepted is applied by the agent's word; each was told once. */
@@ -155,11 +155,11 @@ export class DiskHub implements AsyncDisposable {
         const path = `api/v1/controls/${encodeURIComponent(controlId)}?wait=5s&until=applied`
         const reply = await send(this.#address, 'GET', path)
         const { outcome } = (await reply.json()) as Partial<ControlRecord>
-        expect(outcome?.state, `${controlId} was accepted`).toBe('applied')
+        assert.equal(outcome?.state, 'applied', `${controlId} was accepted`)
       }, PATIENCE)
     }
     const told = this.#told.filter((id) => this.accepted.includes(id))
-    expect(told.toSorted(), 'each must be told once').toEqual(this.accepted.toSorted())
+    assert.deepEqual(told.toSorted(), this.accepted.toSorted(), 'each must be told once')
   }
 
   /** Kills the hub, as `kill -9` does. */
@@ -180,7 +180,8 @@ export async function expectStored(directory: string, accepted: readonly string[
   const history = await store.readHistory({ agentId: 'worker' }, { limit: 1_000_000 })
   const created = history.filter(({ kind }) => kind === 'control.created').map(({ controlId }) => controlId)
   const found = accepted.map((id) => [id, created.filter((other) => other === id).length])
-  expect(found, 'acknowledged, and not on the disk').toEqual(accepted.map((id) => [id, 1]))
+  const once = accepted.map((id) => [id, 1])
+  assert.deepEqual(found, once, 'acknowledged, and not on the disk')
 }
 
 function send({ url, token }: HubLine, method: string, path: string, body?: unknown): Promise<Response> {
