@@ -164,6 +164,45 @@ describe('given a revocation', () => {
   })
 })
 
+test('given an enrollment key of many uses > aimed at an agent that is there, it is refused each way, tells nothing of it, and burns no use', async () => {
+  const authKey = await hub.enrollmentKey({ uses: 3, labels: { zone: 'z-9' } })
+  const victim = { authKey, agentId: 'a2', exchangeId: 'exchange-of-a2' }
+  const { body } = await hub.exchange({ ...victim, hostname: 'host-of-a2', platform: 'plan9' })
+  const second = hub.agent('a2', body.apiKey as string)
+  await using stream = await second.openStream(boot('boot-1', 1))
+  await stream.until(/connected/)
+  const { exchangeId: _, ...unnamed } = victim
+  const attacks = [unnamed, { ...victim, exchangeId: 'another' }, { ...unnamed, agentId: 'a1' }]
+  for (const attack of [...attacks, ...attacks]) {
+    const { status, body: said } = await hub.exchange(attack)
+    expect([status, said.error]).toEqual([409, 'agent_exists'])
+    const text = JSON.stringify(said)
+    for (const secret of [
+      'host-of-a2',
+      'plan9',
+      'z-9',
+      'exchange-of-a2',
+      authKey,
+      second.apiKey,
+      agent.apiKey,
+    ])
+      expect(text, 'a refusal must tell nothing of the agent').not.toContain(secret)
+  }
+  const together = await Promise.all(['a3', 'a3'].map((agentId) => hub.exchange({ authKey, agentId })))
+  expect(new Set(together.map(({ status }) => status)), 'only one may have the id').toEqual(
+    new Set([200, 409]),
+  )
+  for (const own of [agent, second]) expect((await own.sync()).status, 'its own key is good').toBe(200)
+  await hub.operator('POST', '/api/v1/agents/a2/controls', pause)
+  await stream.until(/"action":"pause"/)
+  const { body: keys } = await hub.operator('GET', '/api/v1/enrollment-keys')
+  const used = (keys.items as { usesMax: number; usesCount: number }[]).find(({ usesMax }) => usesMax === 3)
+  expect(used?.usesCount, 'those of a2 and of a3').toBe(2)
+  const { body: trail } = await hub.operator('GET', '/api/v1/audit?agentId=a2')
+  const kinds = (trail.items as { kind: string }[]).map(({ kind }) => kind)
+  expect(kinds).toEqual(['agent.enrolled', 'control.created'])
+})
+
 describe('given two copies of one identity', () => {
   test('when both go on > the newer keeps delivery, the older is refused, and nobody changes places', async () => {
     await agent.sync(ours(1))
