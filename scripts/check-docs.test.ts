@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { brokenLinks, unknownRules } from './check-docs.ts'
+import { brokenLinks, unknownRules, untestedRules } from './check-docs.ts'
 
 describe('given a document', () => {
   test('a link to a file that is not there > is found, others are not', () => {
@@ -10,5 +10,12 @@ describe('given a document', () => {
 
   test('a rule that the protocol does not define > is found', () => {
     expect(unknownRules('see R-10 and R-99', '**R-10 Preamble.** A stream')).toEqual(['R-99'])
+  })
+
+  test('a rule that no test cites > is found, whatever the document cites itself', () => {
+    const protocol =
+      '**R-10 Preamble.** A stream (R-11)\n\n**R-11** Heartbeats\n\n**R-12 Bounds.** As in R-10'
+    const tests = ["describe('given a preamble (R-10)'", '// R-12: and the rest']
+    expect(untestedRules(tests, protocol)).toEqual(['R-11'])
   })
 })

@@ -15,7 +15,7 @@ const running = { taskId: 't1', status: 'downloading', progress: 0.25, updatedAt
 const tasksOf = async (): Promise<unknown[]> =>
   (await hub.operator('GET', '/api/v1/agents/a1/tasks')).body.items as unknown[]
 
-describe('given an original', () => {
+describe('given an original (R-43)', () => {
   test('when it says how a task goes > it is shown at once, and what it leaves out stays', async () => {
     await agent.sync({ tasks: [{ ...running, message: 'first half' }] })
     const one = await agent.call('POST', 'status', { taskId: 't1', progress: 0.5 })

@@ -231,7 +231,7 @@ const OF_OPERATORS: readonly Bad[] = [
   ['DELETE', `${keys}/none`, undefined, 'not_found'],
 ]
 
-describe('given a request that is wrong', () => {
+describe('given a request that is wrong (R-02, R-70)', () => {
   test.for(OF_AGENTS.map(named))('when an agent sends $what > $code', async ({ what, code, bad }) => {
     expectRefusal(what, await send(agent.apiKey, bad), code)
   })
@@ -326,7 +326,7 @@ const SCOPED: readonly (readonly [method: string, path: string, scope: OperatorS
   ['DELETE', '/api/v1/operator-tokens/none', 'admin'],
 ]
 
-describe('given a token', () => {
+describe('given a token (R-71)', () => {
   test('when it lacks the scope of a route > 403, before the body is even looked at', async () => {
     for (const [method, path, needed, body] of SCOPED) {
       for (const scope of OPERATOR_SCOPES.filter((other) => other !== needed && other !== 'admin')) {

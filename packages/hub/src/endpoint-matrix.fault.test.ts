@@ -112,7 +112,7 @@ describe('given every endpoint that asks who it is', () => {
   })
 })
 
-describe('given every endpoint that asks who it is, and a token that is not right', () => {
+describe('given every endpoint that asks who it is, and a token that is not right (R-71)', () => {
   let guarded: HubFixture
   let clock: TestClock
   let wrong: readonly (readonly [what: string, agents: string, operators: string])[]

@@ -64,7 +64,7 @@ describe('given hub.fetch', () => {
     expect([gone.status, gone.body]).toEqual([204, null])
   })
 
-  test('when an agent asks for its stream > 501 names the remedy', async () => {
+  test('when an agent asks for its stream (R-18) > 501 names the remedy', async () => {
     const reply = await get(`${AGENT_API}/events`, agent.apiKey)
     expect([reply.status, await json(reply)]).toEqual([
       501,

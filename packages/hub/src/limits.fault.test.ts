@@ -14,6 +14,7 @@ import { createIsProxy } from './http/address.ts'
 import { createRateLimits } from './http/rate-limits.ts'
 import { RequestCounts } from './http/request-facts.ts'
 import { createRequestGuard } from './http/request-guard.ts'
+import { createOperatorToken } from './operator/operator-tokens.ts'
 
 let clock: TestClock
 let hub: HubFixture
@@ -31,7 +32,7 @@ async function until(what: string, isSo: () => boolean): Promise<void> {
   await expect.poll(isSo, { message: `${what}: it never came to that` }).toBe(true)
 }
 
-describe('given a sender that is slow', () => {
+describe('given a sender that is slow (R-02)', () => {
   const routes = (): [string, string, string][] => [
     ['the agent API', '/api/internal/agent/sync', agent.apiKey],
     ['the operator API', '/api/v1/agents/a1/controls', hub.token],
@@ -61,7 +62,7 @@ describe('given a sender that is slow', () => {
   })
 })
 
-describe('given a body in many parts', () => {
+describe('given a body in many parts (R-02)', () => {
   const send = async (method: string, path: string, token: string, body: string): Promise<string> => {
     await using client = await openRawClient(hub.url)
     const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
@@ -115,7 +116,7 @@ describe('given a body in many parts', () => {
   })
 })
 
-describe('given a reader that does not take its reply', () => {
+describe('given a reader that does not take its reply (R-02)', () => {
   test('when the time is up > its connection is cut', async () => {
     const guard = createRequestGuard(clock)
     await using server = await listen(
@@ -136,7 +137,7 @@ describe('given a reader that does not take its reply', () => {
   })
 })
 
-describe('given one who asks too often', () => {
+describe('given one who asks too often (R-03, R-71)', () => {
   test('when an agent does > 429 says when to come back, and another agent is served', async () => {
     await hub[Symbol.asyncDispose]()
     await start({ hub: { agentRequestsPerS: 1 } })
@@ -159,6 +160,9 @@ describe('given one who asks too often', () => {
       replies.push(await hub.operator('GET', '/api/v1/agents'))
     expect(replies.at(-1)?.status).toBe(429)
     expect(replies.at(-1)?.headers.get('retry-after')).toBe('1')
+    const other = await createOperatorToken(hub.store, { name: 'bob', scopes: ['read'] })
+    const authorization = `Bearer ${other.token}`
+    expect((await hub.operator('GET', '/api/v1/agents', undefined, { authorization })).status).toBe(200)
     expect((await hub.operator('GET', '/healthz')).status, 'a health check needs no token').toBe(200)
     clock.advance(1_000)
     expect((await hub.operator('GET', '/api/v1/agents')).status).toBe(200)

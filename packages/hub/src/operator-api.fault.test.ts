@@ -114,7 +114,13 @@ describe('given an enrollment key', () => {
   test('when it is used > it works once, a lost reply can be fetched again, and voids the first credential', async () => {
     await using hub = await startHub()
     const authKey = await hub.enrollmentKey({ labels: { site: 'ams' } })
-    const request = { authKey, agentId: 'a1', exchangeId: 'x1', hostname: 'box' }
+    const request = {
+      authKey,
+      agentId: 'a1',
+      exchangeId: 'x1',
+      hostname: 'box',
+      publicKey: 'reserved (R-66)',
+    }
     const first = await hub.exchange(request)
     const again = await hub.exchange(request)
     expect([first.status, again.status]).toEqual([200, 200])
@@ -275,7 +281,7 @@ describe('given a store that fails', () => {
     expect(text.match(/"controlId":"([^"]+)"/g)).toEqual([`"controlId":"${made.body.controlId}"`])
   })
 
-  test('when it fails between the use of a key and the credential > repeating the exchange mends it', async () => {
+  test('when it fails between the use of a key and the credential (R-61) > repeating the exchange mends it', async () => {
     let failure: StoreError['code'] | undefined = 'store_unavailable'
     await using hub = await startHub({ wrapStore: failingStore(() => failure, 'agents') })
     const request = { authKey: await hub.enrollmentKey(), agentId: 'a1', exchangeId: 'x1' }

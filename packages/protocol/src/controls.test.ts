@@ -24,7 +24,7 @@ interface WireVectors {
 const file = new URL('../../../vectors/controls/wire.json', import.meta.url)
 const vectors = JSON.parse(readFileSync(file, 'utf8')) as WireVectors
 
-describe('given the vectors of wire.json', () => {
+describe('given the vectors of wire.json (R-20, R-24, R-66)', () => {
   test.each(vectors.parse)('parse: $name', ({ why, wire, expect: expected }) => {
     expect(parseControl(wire) ?? null, why).toEqual(expected)
   })

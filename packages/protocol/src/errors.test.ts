@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { DownlinkError, ERROR_CODES, HttpError, retryOf } from './errors.ts'
 
-describe('given error codes', () => {
+describe('given error codes (R-70)', () => {
   test.each([
     ['invalid', 401],
     ['expired', 409],

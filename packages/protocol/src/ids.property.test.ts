@@ -20,7 +20,7 @@ const agentId = fc
   .map(([first, rest]) => `${first}${rest}`)
 const keyPart = letters(`${ALNUM}_-`, 8, 128)
 
-describe('given a token', () => {
+describe('given a token (R-60)', () => {
   test('of any parts > is taken apart into the same, and only as its own kind', () => {
     fc.assert(
       fc.property(
@@ -72,7 +72,7 @@ describe('given a token', () => {
   })
 })
 
-describe('given a control id', () => {
+describe('given a control id (R-60)', () => {
   test('of any agent > says which', () => {
     fc.assert(
       fc.property(agentId, keyPart, (agent, unique) => {

@@ -15,7 +15,7 @@ describe('given the words of a verdict', () => {
   })
 })
 
-describe('given a report from the wire', () => {
+describe('given a report from the wire (R-17)', () => {
   test('that is whole > it is read', () => {
     const report = { verdict: 'body-buffered', lagMs: 14_000, idleMs: 5, more: true }
     expect(parsePathReport(report)).toEqual({ verdict: 'body-buffered', lagMs: 14_000, idleMs: 5 })

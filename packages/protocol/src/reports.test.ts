@@ -36,7 +36,7 @@ function counting(name: string, value: Json, rest: object = {}): { items: Json[]
   return { items: Array.from({ length: MANY }, () => item), reads: () => reads }
 }
 
-describe('given a sync request', () => {
+describe('given a sync request (R-30)', () => {
   test('of an original > is read, with what it does not send left empty', () => {
     const tasks = [{ taskId: 't1', status: 'downloading', progress: 0.5, updatedAt: 5, speed: 7 }]
     expect(parseSyncRequest({ agentId: 'a', tasks, freeSlots: 2, disk: {} })).toEqual({
@@ -192,7 +192,7 @@ describe('given a sync request', () => {
   })
 })
 
-describe('given a sync reply', () => {
+describe('given a sync reply (R-30)', () => {
   test('of an original server > is read', () => {
     const value = {
       controls: [{ action: 'cancel', taskId: 't', deleteFiles: true }],

@@ -43,7 +43,7 @@ function control(index: number, args: Control['args']): Control {
   }
 }
 
-describe('given a preamble', () => {
+describe('given a preamble (R-10)', () => {
   test('retry and heartbeat > stand exactly as originals expect them', () => {
     expect(text(encodePreamble(15_000, 2_000))).toBe('retry: 2000\n: connected hb=15000\n\n')
   })
@@ -114,7 +114,7 @@ describe('given a heartbeat', () => {
   })
 })
 
-describe('given commands', () => {
+describe('given commands (R-13)', () => {
   test('a few controls > go out in one frame, as wire.md has it', () => {
     const frames = encodeCommands([{ action: 'cancel', taskId: 't1', args: { deleteFiles: true } }])
     expect(frames.map(text)).toEqual([
@@ -178,7 +178,7 @@ describe('given commands', () => {
   })
 })
 
-describe('given an event that came down', () => {
+describe('given an event that came down (R-14)', () => {
   test('sync > keeps its reason', () => {
     expect(text(encodeSync('wake'))).toBe('event: sync\ndata: {"reason":"wake"}\n\n')
     expect(read(encodeSync('wake'))).toEqual([{ type: 'sync', reason: 'wake' }])

@@ -23,7 +23,7 @@ type Step =
 
 interface Vector {
   readonly name: string
-  readonly rule: number
+  readonly rule: string
   readonly why: string
   readonly steps: readonly Step[]
 }
@@ -99,7 +99,7 @@ describe.each([
   ['as it was written', false],
   ['compacted at every crash', true],
 ])('given the vectors of ledger.json and a journal %s', (_what, isCompacting) => {
-  test.each(vectors)('rule $rule: $name', ({ why, steps }) => {
+  test.each(vectors)('$rule: $name', ({ why, steps }) => {
     const bench = newBench(isCompacting)
     for (const [index, step] of steps.entries()) take(bench, step, `step ${index + 1}: ${why}`)
   })

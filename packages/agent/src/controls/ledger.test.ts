@@ -54,7 +54,7 @@ function acknowledgeAll(ledger: Ledger): void {
   if (forget !== undefined) ledger.record(forget)
 }
 
-describe('given a control that arrives', () => {
+describe('given a control that arrives (R-25)', () => {
   test('new > accepted, and a query alone changes nothing', () => {
     const ledger = new Ledger([JOURNAL])
     const item = control('c1', 'pause', 1)
@@ -159,7 +159,7 @@ describe('given a control that arrives', () => {
   })
 })
 
-describe('given a crash between intent and outcome', () => {
+describe('given a crash between intent and outcome (R-28)', () => {
   test.each<[string, Delivery, string]>([
     ['pause', 'atMostOnce', 'apply'],
     ['cancel', 'atMostOnce', 'apply'],
@@ -308,7 +308,7 @@ describe('given a report', () => {
   })
 })
 
-describe('given an acknowledgement', () => {
+describe('given an acknowledgement (R-26)', () => {
   test('of what the report did not carry > forgets nothing', () => {
     const ledger = new Ledger([JOURNAL])
     take(ledger, control('c1', 'bump', 1))

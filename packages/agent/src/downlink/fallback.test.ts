@@ -64,7 +64,7 @@ describe('given the mode auto', () => {
     expect([run.types(), run.delayMs()]).toEqual([['report', 'setTimer', 'ask'], limits.PROBE_MS_MIN])
   })
 
-  test('when the server says that it has no streams > wake is asked at once, and the stream probed now and then', () => {
+  test('when the server says that it has no streams (R-18) > wake is asked at once, and the stream probed now and then', () => {
     for (const code of ['not_supported_here', 'http_501']) {
       const run = connectionOf('auto').step({ type: 'started' })
       run.step({ type: 'failed', failure: { code, message: '', retry: 'never' } })

@@ -49,7 +49,7 @@ function connectionOf(mode: DownlinkMode = 'auto') {
   return run
 }
 
-describe('given a stream that is lost', () => {
+describe('given a stream that is lost (R-16)', () => {
   test.each([
     [0, 2_000],
     [0.5, 12_000],
@@ -116,7 +116,7 @@ describe('given a stream that is lost', () => {
   })
 })
 
-describe('given a drain', () => {
+describe('given a drain (R-15)', () => {
   const drained = { type: 'ended', end: { reason: 'drained' } } as const
   const drain = (reconnectAfterMs: number): DownlinkEvent => ({ type: 'drain', reconnectAfterMs })
 

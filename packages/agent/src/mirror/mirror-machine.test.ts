@@ -13,7 +13,7 @@ import {
 
 const HOME_MS = limits.MIRROR_HOME_MS_MIN
 
-describe('given three mirrors', () => {
+describe('given three mirrors (R-04)', () => {
   const home = mirrorsOf(3)
   const away = mirrorWorked(home, 1, 1_000, 0)
 
@@ -60,7 +60,7 @@ describe('given three mirrors', () => {
   })
 })
 
-describe('given a try that failed', () => {
+describe('given a try that failed (R-04)', () => {
   test.each([408, 502, 503, 504])('when the status is %i > the next mirror is tried', (status) => {
     expect(failsOver({ code: 'store_unavailable', status, isAnswered: true })).toBe(true)
   })

@@ -6,10 +6,11 @@ import { TestMailbox, type MailboxAnswer } from './test-mailbox.ts'
 import type { ControlWish } from './test-control.ts'
 
 /** What a test hub leaves out on purpose; a vector that is about nothing else is not run. */
-const LEFT_OUT: ReadonlyMap<number, string> = new Map([
-  [7, 'times to live'],
-  [8, 'idempotency keys'],
-  [10, 'agents of the original wire'],
+const LEFT_OUT: ReadonlyMap<string, string> = new Map([
+  ['R-31', 'times to live and idempotency keys'],
+  ['R-40', 'agents of the original wire'],
+  ['R-41', 'agents of the original wire'],
+  ['R-42', 'agents of the original wire'],
 ])
 
 interface Looks {
@@ -42,7 +43,7 @@ interface Answer {
 
 interface Vector {
   readonly name: string
-  readonly rule: number
+  readonly rule: string
   readonly why: string
   readonly steps: readonly Step[]
 }
@@ -52,7 +53,7 @@ const all = JSON.parse(readFileSync(file, 'utf8')) as readonly Vector[]
 const vectors = all.filter(({ rule }) => !LEFT_OUT.has(rule))
 
 describe('given the vectors of lifecycle.json, but for what a test hub leaves out', () => {
-  test.each(vectors)('rule $rule: $name', ({ why, steps }) => {
+  test.each(vectors)('$rule: $name', ({ why, steps }) => {
     const mailbox = new TestMailbox('agent-1')
     for (const [index, step] of steps.entries()) take(mailbox, step, `step ${index + 1}: ${why}`)
   })

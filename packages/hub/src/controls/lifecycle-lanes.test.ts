@@ -1,4 +1,4 @@
-/** Rules 1 and 2 of the life cycle: lanes, and revisions with their epochs. */
+/** Lanes, and revisions with their epochs. */
 import { compareRevisions } from '@downlink/protocol'
 import { describe, expect, test } from 'vitest'
 import { controlIds, MailboxBench, taskReport } from '../../../testkit/src/mailbox-bench.ts'
@@ -19,7 +19,7 @@ const stale = (
   local,
 })
 
-describe('given the lane `state` of one task (rule 1)', () => {
+describe('given the lane `state` of one task (R-21)', () => {
   test('a newer verb > supersedes every older unsettled one, delivered or not', () => {
     const bench = new MailboxBench()
     bench.control({ controlId: 'a1', action: 'pause' })
@@ -90,7 +90,7 @@ describe('given the lane `state` of one task (rule 1)', () => {
   })
 })
 
-describe('given the lane of a custom verb (rule 1)', () => {
+describe('given the lane of a custom verb (R-21)', () => {
   test('a queue > hands out one at a time, in order', () => {
     const bench = new MailboxBench()
     for (const controlId of ['q1', 'q2', 'q3']) bench.control({ controlId, action: 'bump' })
@@ -127,7 +127,7 @@ describe('given the lane of a custom verb (rule 1)', () => {
   })
 })
 
-describe('given revisions (rule 2)', () => {
+describe('given revisions (R-22, R-25)', () => {
   test('n > grows with every control of the agent, across tasks, verbs and restarts', () => {
     const bench = new MailboxBench()
     bench.control({ controlId: 'a1', action: 'pause' })

@@ -1,4 +1,4 @@
-/** Rules 3 and 6 of the life cycle: what a control may become, what is observed, and what the agent decides by itself. */
+/** What a control may become, what is observed, and what the agent decides by itself. */
 import { describe, expect, test } from 'vitest'
 import { controlIds, MailboxBench, taskReport } from '../../../testkit/src/mailbox-bench.ts'
 
@@ -21,7 +21,7 @@ function withAppliedCancel(options: { hubMade: boolean }): MailboxBench {
   return bench
 }
 
-describe('given the life of a control (rule 3)', () => {
+describe('given the life of a control (R-23)', () => {
   test('created, written, received, applied, observed > each stamp says when and who', () => {
     const bench = new MailboxBench()
     const start = bench.wallMs
@@ -140,7 +140,7 @@ describe('given the life of a control (rule 3)', () => {
   })
 })
 
-describe('given an applied cancel (rule 3)', () => {
+describe('given an applied cancel (R-23)', () => {
   test('the task is listed as cancelled > observed, and the task is shown so', () => {
     const bench = withAppliedCancel({ hubMade: true })
     expect(bench.taskState('t1'), 'applied is not observed').toBe('running')
@@ -198,7 +198,7 @@ describe('given an applied cancel (rule 3)', () => {
   })
 })
 
-describe('given pause and resume that were applied (rule 3)', () => {
+describe('given pause and resume that were applied (R-23)', () => {
   test('a resume behind the pause > the older pause is not observed by what the resume shows', () => {
     const bench = new MailboxBench()
     bench.control({ controlId: 'p1', action: 'pause' })
@@ -232,7 +232,7 @@ describe('given pause and resume that were applied (rule 3)', () => {
   })
 })
 
-describe('given decisions made on the agent (rule 6)', () => {
+describe('given decisions made on the agent (R-29)', () => {
   test('a decision > closes state verbs up to what it rests on, and a higher one stays open', () => {
     const bench = new MailboxBench()
     bench.control({ controlId: 'p1', action: 'pause' })

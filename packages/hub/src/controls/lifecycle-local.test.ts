@@ -18,7 +18,7 @@ function withControls(...controls: [controlId: string, action: string, taskId: s
 }
 const ids = (entries: readonly { controlId: string }[]): string[] => entries.map((entry) => entry.controlId)
 
-describe('given open controls of an original', () => {
+describe('given open controls of an original (R-43)', () => {
   const before = withControls(
     ['pause-1', 'pause', 't1'],
     ['pause-2', 'pause', 't2'],

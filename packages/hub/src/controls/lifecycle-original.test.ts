@@ -1,4 +1,4 @@
-/** Rule 10 of the life cycle: agents that send no ids and acknowledge nothing. */
+/** Agents that send no ids and acknowledge nothing. */
 import { limits } from '@downlink/protocol'
 import { describe, expect, test } from 'vitest'
 import { controlIds, MailboxBench, newTaskIds, taskReport } from '../../../testkit/src/mailbox-bench.ts'
@@ -22,7 +22,7 @@ function next(bench: MailboxBench, tasks: Record<string, string>, agoMs = 0) {
   return bench.originalSync(tasks, agoMs)
 }
 
-describe.each(['cancel', 'pause'])('given an original and an open %s', (action) => {
+describe.each(['cancel', 'pause'])('given an original and an open %s (R-40, R-41)', (action) => {
   test('the task stays listed > handed out in every sync', () => {
     const bench = original(action)
     for (let count = 0; count < 4; count++) {
@@ -139,7 +139,7 @@ describe('given an original and a task that runs again after its cancel', () => 
   })
 })
 
-describe('given an original and a task that nobody stops', () => {
+describe('given an original and a task that nobody stops (R-41)', () => {
   test('missing in two syncs in a row > gone, not at work for ever: its report of the end was lost', () => {
     const bench = original()
     for (const tasks of [{ t1: 'downloading' }, {}, { t1: 'downloading' }, {}]) next(bench, tasks)
@@ -165,7 +165,7 @@ describe('given an original and a task that nobody stops', () => {
   })
 })
 
-describe('given an original and an open resume', () => {
+describe('given an original and an open resume (R-42)', () => {
   /** The task was paused and is gone from the list. */
   function paused(): MailboxBench {
     const bench = original('pause')
@@ -247,7 +247,7 @@ describe('given an original and an open resume', () => {
   })
 })
 
-describe('given an original and a custom verb', () => {
+describe('given an original and a custom verb (R-40)', () => {
   test('it is handed out > once, and recorded as delivered (unconfirmed)', () => {
     const bench = original('boost')
     expect(controlIds(next(bench, { t1: 'downloading' }))).toEqual(['x1'])

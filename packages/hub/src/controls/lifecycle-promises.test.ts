@@ -1,4 +1,4 @@
-/** Rules 5, 7 and 8 of the life cycle: acknowledging, time to live, idempotency. */
+/** Acknowledging, lost journals, time to live, idempotency. */
 import { limits } from '@downlink/protocol'
 import { describe, expect, test } from 'vitest'
 import { controlIds, MailboxBench, taskReport } from '../../../testkit/src/mailbox-bench.ts'
@@ -7,7 +7,7 @@ import { hasExpired } from './lifecycle.ts'
 const running = { tasks: [taskReport('t1', 'running')] }
 const applied = (controlId: string, revision = 1) => ({ controlId, epoch: 1, revision, state: 'applied' })
 
-describe('given reports of an agent (rule 5)', () => {
+describe('given reports of an agent (R-26)', () => {
   test('every id > is acknowledged, also one that nobody knows', () => {
     const bench = new MailboxBench()
     const basedOn = { epoch: 0, revision: 0 }
@@ -25,7 +25,7 @@ describe('given reports of an agent (rule 5)', () => {
     expect(controlIds(answer)).toEqual(['p1'])
   })
 
-  test('a sync that changes nothing > decides the very same mailbox, without history', () => {
+  test('a sync that changes nothing (R-65) > decides the very same mailbox, without history', () => {
     const bench = new MailboxBench()
     bench.control({ controlId: 'p1', action: 'pause' })
     bench.answer({ ...running, received: ['p1'] })
@@ -38,7 +38,7 @@ describe('given reports of an agent (rule 5)', () => {
   })
 })
 
-describe('given a new journalId (rule 5)', () => {
+describe('given a new journalId (R-27)', () => {
   /** A pause, an `atLeastOnce` verb and two `atMostOnce` ones, of which only the first was ever written. */
   function beforeTheLoss(): MailboxBench {
     const bench = new MailboxBench()
@@ -130,7 +130,7 @@ describe('given a new journalId (rule 5)', () => {
   })
 })
 
-describe('given a time to live (rule 7)', () => {
+describe('given a time to live (R-31)', () => {
   test.each([
     ['pause', limits.CONTROL_TTL_MS_DEFAULT],
     ['resume', limits.CONTROL_TTL_MS_DEFAULT],
@@ -194,7 +194,7 @@ describe('given a time to live (rule 7)', () => {
   })
 })
 
-describe('given idempotency (rule 8)', () => {
+describe('given idempotency (R-31)', () => {
   const key = { key: 'k1', bodyHash: 'h1' }
 
   test('same key and body > the same control, nothing new', () => {

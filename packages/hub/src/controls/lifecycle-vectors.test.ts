@@ -46,7 +46,7 @@ interface Answer {
 
 interface Vector {
   readonly name: string
-  readonly rule: number
+  readonly rule: string
   readonly why: string
   readonly steps: readonly Step[]
 }
@@ -55,7 +55,7 @@ const file = new URL('../../../../vectors/controls/lifecycle.json', import.meta.
 const vectors = JSON.parse(readFileSync(file, 'utf8')) as readonly Vector[]
 
 describe('given the vectors of lifecycle.json', () => {
-  test.each(vectors)('rule $rule: $name', ({ why, steps }) => {
+  test.each(vectors)('$rule: $name', ({ why, steps }) => {
     const bench = new MailboxBench()
     bench.serviceMs = 0
     for (const [index, step] of steps.entries()) take(bench, step, `step ${index + 1}: ${why}`)

@@ -28,7 +28,7 @@ function slotsOf(times: readonly number[]): { peak: number; mean: number } {
   return { peak: Math.max(...counts.values()), mean: inner.length / Math.max(1, seconds) }
 }
 
-describe('given a drain', () => {
+describe('given a drain (R-15)', () => {
   test('with any plan > streams end within it, in turn, and agents come back behind the restart, evenly', () => {
     const plan = fc.record({
       drainMs: fc.nat(60_000),

@@ -20,7 +20,7 @@ const issued = (revision: number, text = ''): IssuedControl => ({
   args: { text },
 })
 
-describe('given what onSync returned', () => {
+describe('given what onSync returned (R-32)', () => {
   test('when it is right > all of it is taken, members of originals included', () => {
     const task = { id: 't2', kind: 'backup', input: { path: '/srv' }, deadline: 7 }
     const own = read({ controls: [cancel], newTasks: [task], extra: { upgrade: { version: '2.0' } } })

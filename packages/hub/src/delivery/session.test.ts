@@ -159,7 +159,7 @@ describe('given a registry', () => {
   })
 })
 
-describe('given a heartbeat wheel', () => {
+describe('given a heartbeat wheel (R-11)', () => {
   test('when time passes > all streams get the same frame with a growing counter, until it is stopped', () => {
     const clock = createTestClock({ wallMs: 1_000 })
     const fakes = [fakeSession(undefined, clock), fakeSession(undefined, clock)]

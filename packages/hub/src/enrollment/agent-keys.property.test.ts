@@ -91,7 +91,7 @@ test('given any crashes, losses and repeats > the key on the agent’s disk is v
   )
 })
 
-test('given a new key that is used > it is the only valid one, and a key in use changes nothing', () => {
+test('given a new key that is used (R-64) > it is the only valid one, and a key in use changes nothing', () => {
   const issued = keysIssued(keysIssued(keysEnrolled([], made('a')), made('b')), made('c'))
   expect(states(issued)).toEqual(['a current', 'b pending', 'c pending'])
   expect(keysUsed(issued, 'a')).toBe(issued)

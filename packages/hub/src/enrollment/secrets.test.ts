@@ -15,7 +15,7 @@ test('given minted tokens > the pattern for secret scanners knows them all', () 
   }
 })
 
-test('given a secret > only its own hash fits, and none at all fits nothing', () => {
+test('given a secret (R-60) > only its own hash fits, and none at all fits nothing', () => {
   const minted = mintToken('agent', 'a1')
   const secret = minted.token.split('.').at(-1) ?? ''
   expect(isSecret(secret, minted.hash)).toBe(true)

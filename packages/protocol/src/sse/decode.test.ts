@@ -110,7 +110,7 @@ test('given the folder of vectors > it holds every theme', () => {
   expect(count, 'vectors are missing: restore vectors/sse from git').toBeGreaterThanOrEqual(165)
 })
 
-describe('given the default limits', () => {
+describe('given the default limits (R-12)', () => {
   const cases: [string, string, SseLimitCode][] = [
     ['a line', `data: ${'x'.repeat(SSE_LINE_BYTES_MAX - 6)}`, 'sse_line_too_long'],
     ['an unknown line', 'x'.repeat(SSE_LINE_BYTES_MAX), 'sse_line_too_long'],
