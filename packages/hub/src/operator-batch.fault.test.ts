@@ -80,6 +80,20 @@ describe('given two agents', () => {
     expect(new Set(ids).size, 'every control must be made, each with an id of its own').toBe(items.length)
     expect(ids).not.toContain(undefined)
   })
+
+  test('when one agent gets more than its newest keys are, and it is repeated > none is made twice', async () => {
+    await using hub = await startHub()
+    await hub.enroll('a1')
+    const items = Array.from({ length: limits.OPEN_CONTROLS_MAX }, (_, n) => ({
+      agentId: 'a1',
+      action: 'bump',
+      taskId: `t${n}`,
+    }))
+    const key = { 'idempotency-key': 'nightly' }
+    const made = await batch(hub, { items }, key)
+    expect(made.body.items.at(-1)).toHaveProperty('controlId')
+    expect((await batch(hub, { items }, key)).body).toEqual(made.body)
+  })
 })
 
 describe('given agents with labels', () => {

@@ -228,7 +228,7 @@ export const LANE_QUEUE_MAX = 32
 export const SETTLED_CONTROLS_MAX = 64
 /** Characters of an original's own verbs as JSON in one sync reply: at most three bytes each, they fit in `REPLY_BYTES_MAX`. */
 export const ORIGINAL_VERBS_CHARS_MAX = 262_144
-/** Idempotency keys remembered per agent; the oldest go first. */
+/** Idempotency keys remembered per agent, the newest, beside those of all open controls (`OPEN_CONTROLS_MAX`). */
 export const IDEMPOTENCY_KEYS_MAX = 128
 /** Characters of an idempotency key. */
 export const IDEMPOTENCY_KEY_CHARS_MAX = 255

@@ -210,6 +210,32 @@ describe('given the bounds of a mailbox', () => {
     expect(bench.mailbox.idempotency[0]?.key).toBe('k1')
   })
 
+  test('idempotency keys of open controls > stay whatever comes, and go with the rest once settled', () => {
+    const bench = new MailboxBench()
+    const ask = (attempt: string, index: number) => {
+      const idempotency = { key: `k${index}`, bodyHash: 'h' }
+      return bench.control({
+        controlId: `${attempt}${index}`,
+        action: 'bump',
+        taskId: `t${index}`,
+        idempotency,
+      })
+    }
+    for (const index of range(limits.OPEN_CONTROLS_MAX)) ask('first', index)
+    const again = range(limits.OPEN_CONTROLS_MAX).map((index) => ask('again', index))
+    expect(again, 'a batch that is repeated must make nothing twice').toEqual(
+      range(limits.OPEN_CONTROLS_MAX).map((index) => ({ kind: 'replayed', controlId: `first${index}` })),
+    )
+    const { open } = bench.mailbox
+    const outcomes = open.map(({ controlId, epoch, revision }) => {
+      return { controlId, epoch, revision, state: 'applied' }
+    })
+    bench.answer({ outcomes })
+    expect(bench.mailbox.open).toEqual([])
+    ask('first', limits.OPEN_CONTROLS_MAX)
+    expect(bench.mailbox.idempotency).toHaveLength(limits.IDEMPOTENCY_KEYS_MAX)
+  })
+
   test('unfinished tasks > mailbox_full past MAILBOX_TASKS_MAX, until one is over', () => {
     const bench = new MailboxBench()
     for (const index of range(limits.MAILBOX_TASKS_MAX)) bench.task(`t${index}`)

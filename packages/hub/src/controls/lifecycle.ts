@@ -250,8 +250,12 @@ function knownKey(
   return entry.bodyHash === wanted.bodyHash ? entry : 'conflict'
 }
 
+/** A batch may open more controls of one agent than the newest keys are: to repeat it must make none of them twice. */
 function rememberKey(draft: MailboxDraft, entry: IdempotencyEntry): void {
-  draft.set({ idempotency: [...draft.mailbox.idempotency, entry].slice(-limits.IDEMPOTENCY_KEYS_MAX) })
+  const open = new Set(draft.mailbox.open.map((other) => other.controlId))
+  const keys = [...draft.mailbox.idempotency, entry]
+  const newest = keys.length - limits.IDEMPOTENCY_KEYS_MAX
+  draft.set({ idempotency: keys.filter(({ madeId }, index) => index >= newest || open.has(madeId)) })
 }
 
 function refuseTask(

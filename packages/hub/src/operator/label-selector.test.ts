@@ -27,7 +27,7 @@ describe('given an agent in region eu, tier prod, with an empty zone', () => {
     expect(parseLabelSelector(text)(agent)).toBe(expected)
   })
 
-  test.each(['=', ',', 'a=b=c', '!a=b', 'a,,b', '!', 'a!b', 'a===b'])(
+  test.each(['=', ',', 'a=b=c', '!a=b', 'a,,b', '!', 'a!b', 'a===b', 'a!==b'])(
     'when %j is sent > it is refused',
     (text) => {
       expect(() => parseLabelSelector(text)).toThrow(/must be terms like region=eu/)

@@ -6,7 +6,7 @@ import { HubError } from '../hub-error.ts'
 export type LabelSelector = (labels: Readonly<Record<string, string>>) => boolean
 
 /** Name, and for a value an operator and the value; names and values are what labels may be, but for `,`, `=` and `!`. */
-const TERM = /^(?<not>!?)(?<name>[^,=!]+)(?:(?<operator>!?==?)(?<value>[^,=!]*))?$/
+const TERM = /^(?<not>!?)(?<name>[^,=!]+)(?:(?<operator>!=|==?)(?<value>[^,=!]*))?$/
 
 /**
  * Reads a selector: terms joined by commas, all of which must hold. `name=value` (or `==`), `name!=value` (also where
