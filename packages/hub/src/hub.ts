@@ -25,6 +25,7 @@ import { createWakePolls, type WakePolls } from './delivery/wake-polls.ts'
 import { createWakeRoute } from './delivery/wake-route.ts'
 import { createAgentRoutes } from './enrollment/agent-routes.ts'
 import { createAgents } from './enrollment/agents.ts'
+import { createCutRevocations } from './enrollment/cut-revocations.ts'
 import { createEnrollmentKeys } from './enrollment/enrollment-keys.ts'
 import { checkedSettings, type DrainHubOptions, type HubOptions, type HubSettings } from './hub-options.ts'
 import { createFeed, type Feed } from './feed/feed.ts'
@@ -155,14 +156,19 @@ export async function createHub(options: HubOptions): Promise<Hub> {
   const processMetrics = startProcessMetrics()
   const metrics = [...hubMetrics({ ...parts, feed }), ...processMetrics.metrics]
   const operatorApp = await createOperatorApp({ ...parts, feed, metrics })
+  const cutRevocations = createCutRevocations(parts)
   const expiry = await startExpiryLoop({
     store,
     clock,
     changes,
     logger,
     expire: (agentId) => service.expire(agentId),
-    onMailbox: (mailbox) => controlCounts.take(mailbox),
+    onMailbox(mailbox) {
+      controlCounts.take(mailbox)
+      cutRevocations.take(mailbox)
+    },
   })
+  void cutRevocations.finish()
   const retention = startRetentionLoop(parts)
   const wheel = startHeartbeatWheel({ clock, heartbeatMs, sessions: () => registry.all(), windowMs, times })
   const recycling = startStreamRecycling(parts)

@@ -75,7 +75,10 @@ describe('given two agents', () => {
       action: 'pause',
       taskId: `t${Math.floor(n / 10)}`,
     }))
+    const commits = (): number => hub.store.counts.entries.counts.reduce((sum, count) => sum + count, 0)
+    const before = commits()
     const made = await batch(hub, { items })
+    expect(commits() - before, 'they must share commits').toBeLessThan(items.length / 10)
     const ids = made.body.items.map((result: { controlId?: string }) => result.controlId)
     expect(new Set(ids).size, 'every control must be made, each with an id of its own').toBe(items.length)
     expect(ids).not.toContain(undefined)

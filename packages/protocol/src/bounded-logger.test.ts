@@ -40,6 +40,13 @@ describe('given an application with a logger', () => {
     })
   })
 
+  test('a token in the query of a URL > does not come through, and a URL without one stays as it is', () => {
+    const { lines, logger } = bench()
+    const plain = new URL('https://hub.example.com/a?b=c')
+    logger.log('info', { url: new URL(`https://hub.example.com/?token=${TOKEN}`), plain }, 'asked')
+    expect(lines[0]?.fields).toEqual({ url: 'https://hub.example.com/?token=[credential]', plain })
+  })
+
   test('an error without a secret > is handed on as it is', () => {
     const { lines, logger } = bench()
     const error = new DownlinkError('odd', 'It is odd.')

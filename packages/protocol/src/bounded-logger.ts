@@ -99,7 +99,7 @@ export class BoundedLogger {
     if (typeof value !== 'object' || value === null) return value
     if (depth >= DEPTH_MAX) return '…'
     if (value instanceof Error) return this.#redactError(value, depth)
-    if (value instanceof URL) return value.username === '' && value.password === '' ? value : value.host
+    if (value instanceof URL) return this.#redactUrl(value)
     if (Array.isArray(value)) return value.map((item) => this.#redact(item, depth + 1))
     const prototype: unknown = Object.getPrototypeOf(value)
     if (prototype !== Object.prototype && prototype !== null) return value
@@ -109,6 +109,13 @@ export class BoundedLogger {
         SECRET_NAME.test(name) && item !== undefined ? REDACTED : this.#redact(item, depth + 1),
       ]),
     )
+  }
+
+  /** The URL itself, unless it holds what must not be seen. */
+  #redactUrl(url: URL): unknown {
+    if (url.username !== '' || url.password !== '') return url.host
+    const clean = this.#redactText(url.href)
+    return clean === url.href ? url : clean
   }
 
   /** The error itself, unless it holds what must not be seen. */

@@ -11,6 +11,7 @@ import {
   type HubFixture,
   type Reply,
 } from '../../test/hub-fixture.ts'
+import { createHub, StoreError } from '../index.ts'
 
 const pause = { action: 'pause', taskId: 't1' }
 
@@ -148,6 +149,46 @@ describe('given a revocation', () => {
     expect((await revoked)?.status, 'the revocation must come between').toBe(204)
     const { body: shown } = await racing.operator('GET', '/api/v1/agents/a1/controls')
     expect(shown.items).toMatchObject([{ outcome: { state: 'failed', code: 'agent_revoked' } }])
+  })
+
+  test('when the hub ends between its tombstone and the settling > the next hub settles what is open', async () => {
+    let isDead = false
+    const end = Promise.withResolvers<never>()
+    await using dying = await startHub({
+      wrapStore(store) {
+        const update = store.update.bind(store)
+        store.update = (bucket, key, change) =>
+          isDead && bucket === 'mailboxes' ? end.promise : update(bucket, key, change)
+        return store
+      },
+    })
+    await dying.enroll('a1')
+    await dying.enroll('b1')
+    const [, other] = await Promise.all(
+      ['a1', 'b1'].map((id) => dying.operator('POST', `/api/v1/agents/${id}/controls`, pause)),
+    )
+    isDead = true
+    const revoked = dying.operator('DELETE', '/api/v1/agents/a1')
+    await expect
+      .poll(async () => (await dying.operator('GET', '/api/v1/agents/a1')).body.status)
+      .toBe('revoked')
+    end.reject(new StoreError('store_closed', 'The hub has ended.'))
+    isDead = false
+    expect((await revoked).status).toBe(503)
+    await using next = await createHub({ store: dying.store })
+    const url = await next.listen({ port: 0 })
+    const shown = async (id: string): Promise<unknown> => {
+      const headers = { authorization: `Bearer ${dying.token}` }
+      return (await fetch(new URL(`/api/v1/agents/${id}/controls`, url), { headers })).json()
+    }
+    await expect
+      .poll(() => shown('a1'), { message: 'nobody will ever take it: settle it' })
+      .toMatchObject({
+        items: [{ outcome: { state: 'failed', code: 'agent_revoked' }, mayHaveApplied: true }],
+      })
+    expect(await shown('b1')).toMatchObject({
+      items: [{ controlId: other?.body.controlId, outcome: { state: 'pending' } }],
+    })
   })
 
   test('when the agent is enrolled again and tells what became of one > that is kept beside', async () => {

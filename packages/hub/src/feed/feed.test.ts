@@ -156,6 +156,24 @@ test.each([
   await expect.poll(() => sink.ids).toEqual([6])
 })
 
+test('given a reader that stands still while it catches up > it is told of what was dropped by age meanwhile', async () => {
+  const store = createMemoryStore()
+  const { feed, commit } = setUp(store)
+  await commit('a', 2 * limits.FEED_PAGE_MAX)
+  const sink = new TextSink()
+  sink.stall()
+  feed.subscribe(sink, { ...ANY, after: 0 })
+  await expect.poll(() => sink.ids).toHaveLength(limits.FEED_PAGE_MAX)
+  await store.pruneHistory(systemClock.wallMs(), limits.FEED_PAGE_MAX + 1)
+  sink.release()
+  await expect.poll(() => sink.text).toContain(`event: reset\nid: ${2 * limits.FEED_PAGE_MAX}\n`)
+  await commit('a')
+  await expect.poll(() => sink.ids.at(-1)).toBe(2 * limits.FEED_PAGE_MAX + 1)
+  expect(sink.ids, 'what is behind the gap must not look as if there were none').toHaveLength(
+    limits.FEED_PAGE_MAX + 1,
+  )
+})
+
 test('given a reader that stands still > it is ended when it is live, and waited for while it catches up', async () => {
   const { feed, commit } = setUp()
   await commit('a', 2 * limits.FEED_PAGE_MAX)

@@ -131,12 +131,19 @@ class HistoryFeed implements Feed {
   async #catchUp(subscriber: Subscriber): Promise<void> {
     const { sink, after } = subscriber
     const begin = await this.#begin()
-    const isForgotten = after !== undefined && (await this.#isForgotten(after, begin))
-    if (isForgotten) sink.write(encodeReset(begin))
+    // A place that was never in this store is as good as none.
+    const isUnknown = after !== undefined && after > begin
+    if (isUnknown) sink.write(encodeReset(begin))
     else if (after === undefined) sink.write(encodeBegin(begin))
-    let cursor = after === undefined || isForgotten ? begin : after
+    let cursor = after === undefined || isUnknown ? begin : after
     for (let end = begin; cursor < end && !subscriber.isOver; end = await this.#begin()) {
       const page = await this.#readFrames(cursor)
+      // Asked behind the reading: what was dropped by age before it, also while the sink stood still, is not in the page.
+      if (await this.#isDropped(cursor)) {
+        sink.write(encodeReset(end))
+        cursor = end
+        continue
+      }
       // What is newer comes when it is told to the live ones, or with the next page.
       for (const frame of page.frames) if (frame.sequence <= end) this.#write(subscriber, frame)
       cursor = page.isLast ? end : Math.min(page.cursor, end)
@@ -206,11 +213,10 @@ class HistoryFeed implements Feed {
     return { frames, cursor: entries.at(-1)?.sequence ?? after, isLast }
   }
 
-  /** Whether what came after `sequence` has been dropped by age, or was never in this store. */
-  async #isForgotten(sequence: number, last: number): Promise<boolean> {
-    if (sequence > last) return true
+  /** Whether something that came after `sequence`, which is not the last, has been dropped by age. */
+  async #isDropped(sequence: number): Promise<boolean> {
     const [oldest] = await this.#options.store.readHistory({}, { limit: 1 })
-    return oldest === undefined ? sequence < last : sequence < oldest.sequence - 1
+    return oldest === undefined || sequence < oldest.sequence - 1
   }
 
   #write(subscriber: Subscriber, frame: Frame): void {
