@@ -33,51 +33,69 @@ export interface AgentIdentity {
   readonly labels?: Readonly<Record<string, string>>
 }
 
-/** The memory of one agent. Lost with the process; nothing acknowledged rests on it. */
-export interface AgentMemory {
-  /** Controls handed to a socket, or (undefined) on their way there. */
-  readonly writes: Map<string, WriteRecord | undefined>
-  /** Changes of its mailbox that the store has not yet answered. */
-  readonly changing: Set<Promise<unknown>>
+/** A change of an agent's presence. */
+export interface NotedTransition extends Pick<PresenceTransition, 'status' | 'reason'> {
+  /** By the wall clock. */
+  readonly atMs: number
+}
+
+const NO_WRITES: AgentMemory['writes'] = new Map()
+const NO_TASKS: AgentMemory['tasks'] = new Map()
+const NO_IDENTITY: AgentIdentity = {}
+const NO_TIMES: readonly number[] = []
+const NO_TRANSITIONS: readonly NotedTransition[] = []
+
+/**
+ * The memory of one agent. Lost with the process; nothing acknowledged rests on it. An idle agent's is one object: what holds
+ * something only now and then is shared while it is empty.
+ */
+export class AgentMemory {
+  /** Controls handed to a socket, or (undefined) on their way there. Changed by {@link ownWrites}. */
+  writes: ReadonlyMap<string, WriteRecord | undefined> = NO_WRITES
+  /** How many changes of its mailbox the store has not yet answered. */
+  changing = 0
   /** The mailbox as of the last decision, while any is on its way to the disk. */
-  decided?: Mailbox
+  decided: Mailbox | undefined
   /** The newest version of its mailbox that was seen to be committed. */
-  committedVersion: number
-  readonly logs: TaskLogs
-  identity: AgentIdentity
-  tasks: ReadonlyMap<string, ReportedTask>
+  committedVersion = 0
+  /** Of its tasks, once it has sent any. */
+  logs: TaskLogs | undefined
+  identity: AgentIdentity = NO_IDENTITY
+  tasks: ReadonlyMap<string, ReportedTask> = NO_TASKS
   /** The boot whose sync is in `tasks`, to leave out one that was overtaken. */
-  lastBoot?: SyncRequest['boot']
-  acknowledges?: boolean
-  lastSeenWallMs?: number
-  lastSeenMonotonicMs?: number
+  lastBoot: SyncRequest['boot'] | undefined
+  acknowledges: boolean | undefined
+  lastSeenWallMs: number | undefined
+  lastSeenMonotonicMs: number | undefined
   /** What its last sync showed of its stream, and of the path between (R-51, R-17). */
-  streamProof?: StreamProof
-  path?: PathReport
+  streamProof: StreamProof | undefined
+  path: PathReport | undefined
   /** What the agent was last told, so what may be expected of it, ms. */
-  expectedSyncMs: number
-  clonedAtMonotonicMs?: number
+  expectedSyncMs: number = limits.SYNC_ACTIVE_MS
+  clonedAtMonotonicMs: number | undefined
   /** When the newest boot last synced, on the monotonic clock (R-52). */
-  newestBootSeenMs?: number
+  newestBootSeenMs: number | undefined
   /** When a stream or poll of an original last took the place of another, oldest first, on the monotonic clock. */
-  displacedAtMs: readonly number[]
+  displacedAtMs: readonly number[] = NO_TIMES
   /** The version of the mailbox that the last sync reply showed; unknown until one was sent (R-50). */
-  repliedVersion?: number
+  repliedVersion: number | undefined
   /** An operator asked for a sync, and none has begun since. */
-  isNudged: boolean
+  isNudged = false
   /** When a `wake` was last answered true, on the monotonic clock. */
-  lastWakeMs?: number
+  lastWakeMs: number | undefined
   /** What its next requests may use of its rate. */
-  requests?: TokenBucket
-  deregistered: boolean
-  /** The last changes of its presence, and up to when they are told, on the monotonic clock. */
-  presence: { readonly notedMs: number; readonly transitions: readonly PresenceTransition[] }
+  requests: TokenBucket | undefined
+  deregistered = false
+  /** The last changes of its presence. */
+  transitions: readonly NotedTransition[] = NO_TRANSITIONS
+  /** Up to when they are told, on the monotonic clock. */
+  notedMs = 0
   /** It was revoked here, and has not been enrolled again since. */
-  isRevoked: boolean
+  isRevoked = false
   /** Until when somebody looks at it, on the monotonic clock. */
-  watchedUntilMs: number
+  watchedUntilMs = 0
   /** Operators that wait for one of its controls. */
-  waiters: number
+  waiters = 0
 }
 
 /** The memories of all agents that this hub has met. */
@@ -96,22 +114,7 @@ export function createAgentMemories(): AgentMemories {
     of(agentId) {
       const known = memories.get(agentId)
       if (known !== undefined) return known
-      const created: AgentMemory = {
-        writes: new Map(),
-        changing: new Set(),
-        committedVersion: 0,
-        logs: createTaskLogs(),
-        identity: {},
-        tasks: new Map(),
-        expectedSyncMs: limits.SYNC_ACTIVE_MS,
-        displacedAtMs: [],
-        isNudged: false,
-        deregistered: false,
-        presence: { notedMs: 0, transitions: [] },
-        isRevoked: false,
-        watchedUntilMs: 0,
-        waiters: 0,
-      }
+      const created = new AgentMemory()
       memories.set(agentId, created)
       return created
     },
@@ -139,11 +142,15 @@ export function rememberSync(memory: AgentMemory, request: SyncRequest, wallMs: 
   if (boot !== undefined) memory.lastBoot = boot
   memory.acknowledges = request.journalId !== undefined
   memory.identity = { ...memory.identity, ...identityOf(request) }
+  if (request.tasks.length === 0) {
+    memory.tasks = NO_TASKS
+    return
+  }
   const tasks = new Map<string, ReportedTask>()
   for (const report of request.tasks) {
     const before = memory.tasks.get(report.taskId)
     const { log, ...rest } = report
-    if (log !== undefined) memory.logs.take(report.taskId, log)
+    if (log !== undefined) (memory.logs ??= createTaskLogs()).take(report.taskId, log)
     const changedAtMs = before?.report.status === report.status ? before.changedAtMs : wallMs
     tasks.set(report.taskId, { report: rest, changedAtMs })
   }
@@ -181,19 +188,29 @@ export function isWatched(memory: AgentMemory, monotonicMs: number): boolean {
   return memory.waiters > 0 || monotonicMs < memory.watchedUntilMs
 }
 
+/** The writes of `memory`, to be changed. */
+export function ownWrites(memory: AgentMemory): Map<string, WriteRecord | undefined> {
+  if (memory.writes === NO_WRITES) memory.writes = new Map()
+  // Only the shared one must not be changed.
+  return memory.writes as Map<string, WriteRecord | undefined>
+}
+
 /**
  * Forgets writes that the mailbox has on record, or whose control it no longer knows.
  * Only while nothing is changing: a change may be about to create what this mailbox does not have yet.
  */
 export function forgetWrites(memory: AgentMemory, mailbox: Mailbox): void {
+  if (memory.writes.size === 0) return
+  const writes = ownWrites(memory)
   const open = new Set(mailbox.open.map((entry) => entry.controlId))
-  for (const [controlId, write] of memory.writes) {
+  for (const [controlId, write] of writes) {
     if (open.has(controlId)) continue
     const settled = findControl(mailbox, controlId)
     if (write === undefined || settled === undefined || settled.stamps.written !== undefined) {
-      memory.writes.delete(controlId)
+      writes.delete(controlId)
     }
   }
+  if (writes.size === 0) memory.writes = NO_WRITES
 }
 
 function identityOf(request: SyncRequest): AgentIdentity {

@@ -1,8 +1,8 @@
 import { limits, parseSyncRequest, type ControlRecord, type Json, type SyncRequest } from '@downlink/protocol'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { createTestClock, type TestClock } from '../../../testkit/src/test-clock.ts'
-import { createPusher, type Pusher } from '../delivery/push.ts'
-import { createSession } from '../delivery/session.ts'
+import { createPusher, type PushHub } from '../delivery/push.ts'
+import { createSession, type Pusher } from '../delivery/session.ts'
 import { silentLogger } from '../logger.ts'
 import { createMemoryStore } from '../store/memory-store.ts'
 import type { Store } from '../store/store.ts'
@@ -60,14 +60,13 @@ function attach(takes: () => boolean = () => true): { texts: string[]; pusher: P
       end: () => {},
     },
   })
-  const pusher = createPusher({
-    session,
-    journalId: 'j',
+  const hub: PushHub = {
     serviceMs: () => store.serviceMs(),
-    decided: () => memories.peek('a1')?.decided,
-    onSending: (ids) => service.recordSending('a1', ids),
-    onWritten: (ids) => service.recordWritten('a1', ids),
-  })
+    decided: (agentId) => memories.peek(agentId)?.decided,
+    onSending: (agentId, ids) => service.recordSending(agentId, ids),
+    onWritten: (agentId, ids) => service.recordWritten(agentId, ids),
+  }
+  const pusher = createPusher(hub, session, 'j')
   changes.listen((change) => pusher.deliver(change))
   return { texts, pusher, drain: () => session.drained() }
 }

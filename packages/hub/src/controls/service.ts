@@ -11,7 +11,13 @@ import {
 import { traceControl } from '../control-trace.ts'
 import { HubError } from '../hub-error.ts'
 import type { Store } from '../store/store.ts'
-import { forgetWrites, rememberSync, type AgentMemories, type AgentMemory } from './agent-memory.ts'
+import {
+  forgetWrites,
+  ownWrites,
+  rememberSync,
+  type AgentMemories,
+  type AgentMemory,
+} from './agent-memory.ts'
 import {
   checkControlRequest,
   checkTaskRequest,
@@ -240,13 +246,14 @@ class StoredControlService implements ControlService {
   }
 
   recordSending(agentId: string, controlIds: readonly string[]): void {
-    const { writes } = this.#options.memories.of(agentId)
+    if (controlIds.length === 0) return
+    const writes = ownWrites(this.#options.memories.of(agentId))
     for (const controlId of controlIds) if (!writes.has(controlId)) writes.set(controlId, undefined)
   }
 
   recordWritten(agentId: string, controlIds: readonly string[]): void {
     const { store, clock, memories } = this.#options
-    const { writes } = memories.of(agentId)
+    const writes = ownWrites(memories.of(agentId))
     const serviceMs = store.serviceMs()
     for (const controlId of controlIds) {
       const first = writes.get(controlId) ?? { firstWallMs: clock.wallMs(), firstServiceMs: serviceMs }
@@ -281,7 +288,7 @@ class StoredControlService implements ControlService {
       const committed = { result, mailbox, isChanged, history }
       return isChanged ? { document: mailbox, history, result: committed } : { result: committed }
     })
-    memory.changing.add(work)
+    memory.changing++
     let mailbox: Mailbox | undefined
     try {
       const committed = await work
@@ -298,9 +305,9 @@ class StoredControlService implements ControlService {
       await this.#publishCommitted(agentId)
       throw error
     } finally {
-      memory.changing.delete(work)
-      if (memory.changing.size === 0) {
-        delete memory.decided
+      memory.changing--
+      if (memory.changing === 0) {
+        memory.decided = undefined
         if (mailbox !== undefined) forgetWrites(memory, mailbox)
       }
     }
@@ -309,7 +316,7 @@ class StoredControlService implements ControlService {
   /** A push may have been left out because of a decision that is now void: tell of what holds instead. */
   async #publishCommitted(agentId: string): Promise<void> {
     const { store, changes, memories } = this.#options
-    delete memories.of(agentId).decided
+    memories.of(agentId).decided = undefined
     const mailbox = await store.read<Mailbox>('mailboxes', agentId).catch(() => undefined)
     if (mailbox !== undefined) changes.publish({ agentId, mailbox, ...NOTHING_REPLIED })
   }

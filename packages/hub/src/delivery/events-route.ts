@@ -14,7 +14,7 @@ import { streamEndOf } from '../http/request-facts.ts'
 import type { Store } from '../store/store.ts'
 import type { DeliveryCounts } from './delivery-counts.ts'
 import { assertNewestBoot } from './earlier-boots.ts'
-import { createPusher, type Pusher } from './push.ts'
+import { createPusher, type PushHub } from './push.ts'
 import { admitDisplacement, type SessionRegistry } from './session-registry.ts'
 import { createSession, type Session, type SessionConnection, type SessionOptions } from './session.ts'
 import { StreamSocket } from './stream-socket.ts'
@@ -46,13 +46,15 @@ const HEADERS = {
 /** The route, and the push of every committed change to the stream of its agent. */
 export function createEventsRoute(options: EventsRouteOptions): AgentRoute & Disposable {
   const { store, service, changes, registry, agents, clock } = options
-  const pushers = new WeakMap<Session, Pusher>()
+  const pushHub: PushHub = {
+    serviceMs: () => store.serviceMs(),
+    decided: (agentId) => options.memories.peek(agentId)?.decided,
+    onSending: (agentId, controlIds) => service.recordSending(agentId, controlIds),
+    onWritten: (agentId, controlIds) => service.recordWritten(agentId, controlIds),
+  }
   const detach = (session: Session): void => registry.detach(session)
   const forget = (stream: StreamSocket): void => options.inFlight.forget(stream)
-  const listener = changes.listen((change) => {
-    const session = registry.get(change.agentId)
-    if (session !== undefined) pushers.get(session)?.deliver(change)
-  })
+  const listener = changes.listen((change) => registry.get(change.agentId)?.pusher?.deliver(change))
 
   async function handle({ agent, keyId, request, response }: AgentCall): Promise<void> {
     const { agentId } = agent
@@ -68,24 +70,15 @@ export function createEventsRoute(options: EventsRouteOptions): AgentRoute & Dis
 
     const session = openSession(agentId, boot, response)
     if (!registry.attach(session)) return
-    pushers.set(
-      session,
-      createPusher({
-        session,
-        journalId: headerText(request, 'downlink-journal'),
-        serviceMs: () => store.serviceMs(),
-        decided: () => options.memories.peek(agentId)?.decided,
-        onSending: (controlIds) => service.recordSending(agentId, controlIds),
-        onWritten: (controlIds) => service.recordWritten(agentId, controlIds),
-      }),
-    )
+    const pusher = createPusher(pushHub, session, headerText(request, 'downlink-journal'))
+    session.pusher = pusher
     // Read only now that changes reach the session: whatever is committed from here on is pushed by itself.
     try {
       const [mailbox, stored] = await Promise.all([service.mailbox(agentId), agents.read(agentId)])
       // Its agent may have been revoked, or its key replaced, between the check of the key and the attaching.
       const refusal = standingRefusal(stored, keyId)
       if (refusal !== undefined) session.end(refusal.code === 'agent_revoked' ? 'revoked' : 'key_replaced')
-      pushers.get(session)?.deliver({ mailbox })
+      pusher.deliver({ mailbox })
     } catch (error) {
       session.end('failed')
       throw error

@@ -1,82 +1,98 @@
 /** What a stream is told when its agent's mailbox has changed: level by level, so that a lost change costs nothing. */
 import { encodeCommands, type IssuedControl } from '@downlink/protocol'
 import { controlsToHandOut, controlsToPush } from '../controls/lifecycle.ts'
-import type { MailboxChange } from '../controls/mailbox-changes.ts'
 import type { Mailbox } from '../controls/mailbox.ts'
 import { notOvertaken } from '../controls/not-overtaken.ts'
-import type { Session } from './session.ts'
+import type { Pusher, Session } from './session.ts'
 
-/** What a pusher needs of the hub. */
-export interface PusherOptions {
-  readonly session: Session
-  /** The journal that the stream's request named; a verb that must not be applied twice is pushed to no other. */
-  readonly journalId: string | undefined
+/** What the pushers of all streams need of the hub. */
+export interface PushHub {
   readonly serviceMs: () => number
-  /** The mailbox as of the last decision, while any is on its way to the disk. */
-  readonly decided: () => Mailbox | undefined
-  readonly onSending: (controlIds: readonly string[]) => void
-  readonly onWritten: (controlIds: readonly string[]) => void
+  /** An agent's mailbox as of the last decision, while any is on its way to the disk. */
+  readonly decided: (agentId: string) => Mailbox | undefined
+  readonly onSending: (agentId: string, controlIds: readonly string[]) => void
+  readonly onWritten: (agentId: string, controlIds: readonly string[]) => void
 }
 
-/** Tells one stream about one mailbox. */
-export interface Pusher {
-  /** Pushes what the stream has not been told; a mailbox older than one already seen is ignored. */
-  deliver(change: Pick<MailboxChange, 'mailbox'> & Partial<MailboxChange>): void
+/**
+ * Makes a pusher for a session that has just been attached.
+ * @param journalId - the journal that the stream's request named; a verb that must not be applied twice is pushed to no other (R-27).
+ */
+export function createPusher(hub: PushHub, session: Session, journalId: string | undefined): Pusher {
+  return new MailboxPusher(hub, session, journalId)
 }
 
-/** Makes a pusher for a session that has just been attached. */
-export function createPusher(options: PusherOptions): Pusher {
-  const { session, serviceMs, decided } = options
-  let version = -1
+const NO_CONTROLS: ReadonlyMap<string, string> = new Map()
+const NO_TASKS: ReadonlySet<string> = new Set()
+
+/** A class, as functions of each stream would weigh more than all that they know. */
+class MailboxPusher implements Pusher {
+  readonly #hub: PushHub
+  readonly #session: Session
+  readonly #journalId: string | undefined
+  #version = -1
   /** Revisions of the controls, and the tasks, that this stream or a sync's reply has told of. */
-  let toldControls = new Map<string, string>()
-  let toldTasks = new Set<string>()
+  #toldControls = NO_CONTROLS
+  #toldTasks = NO_TASKS
 
-  function push(controls: readonly IssuedControl[]): void {
+  constructor(hub: PushHub, session: Session, journalId: string | undefined) {
+    this.#hub = hub
+    this.#session = session
+    this.#journalId = journalId
+  }
+
+  deliver({ mailbox, repliedControlIds, repliedTaskIds }: Parameters<Pusher['deliver']>[0]): void {
+    const session = this.#session
+    if (session.isEnded || mailbox.version < this.#version) return
+    this.#version = mailbox.version
+    const waiting = mailbox.tasks.filter((task) => task.state === 'assigned').map((task) => task.taskId)
+    const current = notOvertaken(
+      controlsToHandOut(mailbox, this.#hub.serviceMs()),
+      mailbox,
+      this.#hub.decided(session.agentId),
+    )
+    const untold = current.filter(
+      (control) =>
+        this.#toldControls.get(control.controlId) !== revisionOf(control) &&
+        repliedControlIds?.has(control.controlId) !== true,
+    )
+    const allowed = this.#pushable(mailbox)
+    const pushed = untold.filter((control) => allowed.has(control.controlId))
+    this.#push(pushed)
+    const hasNewTasks = waiting.some(
+      (taskId) => !this.#toldTasks.has(taskId) && repliedTaskIds?.has(taskId) !== true,
+    )
+    if (pushed.length < untold.length || hasNewTasks) session.sendSync('wake')
+    this.#toldControls =
+      current.length === 0
+        ? NO_CONTROLS
+        : new Map(current.map((control) => [control.controlId, revisionOf(control)]))
+    this.#toldTasks = waiting.length === 0 ? NO_TASKS : new Set(waiting)
+  }
+
+  #push(controls: readonly IssuedControl[]): void {
     if (controls.length === 0) return
     const frames = encodeCommands(controls)
     if (frames.length > 1 && controls.length > 1) {
       // One frame each, so that every frame has its own controls on record.
-      for (const control of controls) push([control])
+      for (const control of controls) this.#push([control])
       return
     }
+    const { agentId } = this.#session
     const controlIds = controls.map((control) => control.controlId)
-    options.onSending(controlIds)
-    for (const bytes of frames) session.send({ bytes, onWritten: () => options.onWritten(controlIds) })
+    this.#hub.onSending(agentId, controlIds)
+    for (const bytes of frames)
+      this.#session.send({ bytes, onWritten: () => this.#hub.onWritten(agentId, controlIds) })
   }
 
-  function pushable(mailbox: Mailbox): ReadonlySet<string> {
+  #pushable(mailbox: Mailbox): ReadonlySet<string> {
+    const { boot } = this.#session
+    const serviceMs = this.#hub.serviceMs()
     const controls =
-      session.boot === undefined
-        ? controlsToHandOut(mailbox, serviceMs()).filter(isPushedToOriginals)
-        : controlsToPush(mailbox, serviceMs(), {
-            bootNonce: session.boot.bootNonce,
-            journal: options.journalId,
-          })
+      boot === undefined
+        ? controlsToHandOut(mailbox, serviceMs).filter(isPushedToOriginals)
+        : controlsToPush(mailbox, serviceMs, { bootNonce: boot.bootNonce, journal: this.#journalId })
     return new Set(controls.map((control) => control.controlId))
-  }
-
-  return {
-    deliver({ mailbox, repliedControlIds, repliedTaskIds }) {
-      if (session.isEnded || mailbox.version < version) return
-      version = mailbox.version
-      const waiting = mailbox.tasks.filter((task) => task.state === 'assigned').map((task) => task.taskId)
-      const current = notOvertaken(controlsToHandOut(mailbox, serviceMs()), mailbox, decided())
-      const untold = current.filter(
-        (control) =>
-          toldControls.get(control.controlId) !== revisionOf(control) &&
-          repliedControlIds?.has(control.controlId) !== true,
-      )
-      const allowed = pushable(mailbox)
-      const pushed = untold.filter((control) => allowed.has(control.controlId))
-      push(pushed)
-      const hasNewTasks = waiting.some(
-        (taskId) => !toldTasks.has(taskId) && repliedTaskIds?.has(taskId) !== true,
-      )
-      if (pushed.length < untold.length || hasNewTasks) session.sendSync('wake')
-      toldControls = new Map(current.map((control) => [control.controlId, revisionOf(control)]))
-      toldTasks = new Set(waiting)
-    },
   }
 }
 

@@ -1,5 +1,6 @@
 /** One open stream to an agent: a bounded queue of whole frames in front of any connection that can write and end. */
 import { encodeSync, limits, type Boot, type Clock, type Timer } from '@downlink/protocol'
+import type { MailboxChange } from '../controls/mailbox-changes.ts'
 import { DeliveryCounts, type StreamEnd } from './delivery-counts.ts'
 
 /** All that a session needs of its connection. */
@@ -30,6 +31,12 @@ export interface SessionOptions {
   readonly onEnd?: (session: Session) => void
 }
 
+/** Tells one stream about one mailbox. */
+export interface Pusher {
+  /** Pushes what the stream has not been told; a mailbox older than one already seen is ignored. */
+  deliver(change: Pick<MailboxChange, 'mailbox'> & Partial<MailboxChange>): void
+}
+
 /** A stream to an agent. */
 export interface Session {
   readonly agentId: string
@@ -37,6 +44,8 @@ export interface Session {
   /** By the monotonic clock. */
   readonly openedMs: number
   readonly isEnded: boolean
+  /** Tells it of its agent's mailbox, once it is its agent's stream. */
+  pusher: Pusher | undefined
   /** Writes the frame, or queues it. What does not fit collapses, with all that is queued, into one `sync` (R-50). */
   send(frame: Frame): void
   /** Owes the agent a `sync`: at most one is queued. */
@@ -61,6 +70,7 @@ class QueuedSession implements Session {
   readonly agentId: string
   declare readonly boot?: Boot
   readonly openedMs: number
+  pusher: Pusher | undefined
   readonly #connection: SessionConnection
   readonly #clock: Clock
   readonly #counts: DeliveryCounts

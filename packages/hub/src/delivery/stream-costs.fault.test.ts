@@ -15,8 +15,8 @@ import type {
 const FIRST = 100
 const ALL = 300
 const TOGETHER = 50
-/** It is 5.2 KB, of which the socket is most; with what `node:http` keeps of a request, 12 KB. */
-const HEAP_BYTES_PER_STREAM_MAX = 6_500
+/** It is 3.4 KB, of which the socket is most; with what `node:http` keeps of a request, 9.7 KB. */
+const HEAP_BYTES_PER_STREAM_MAX = 4_200
 
 interface Costs {
   readonly timersPerStream: number

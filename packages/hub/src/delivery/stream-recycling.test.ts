@@ -5,35 +5,47 @@ import { describe, expect, test } from 'vitest'
 import { createTestClock } from '../../../testkit/src/test-clock.ts'
 import { createSessionRegistry, type SessionRegistry } from './session-registry.ts'
 import { createSession } from './session.ts'
-import { decideRecycling, recyclingRestMs, startStreamRecycling, streamDueMs } from './stream-recycling.ts'
+import { planRecycling, recyclingRestMs, startStreamRecycling, streamDueMs } from './stream-recycling.ts'
 
 const ageMsMax = 1_000_000
 
+const chance = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
+
 test('given any chance > a stream (R-19) is due between half of the age and all of it', () => {
   fc.assert(
-    fc.property(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), (chance) => {
-      const dueMs = streamDueMs(7, ageMsMax, chance)
+    fc.property(chance, (drawn) => {
+      const dueMs = streamDueMs(7, 8, ageMsMax, drawn)
       expect(dueMs).toBeGreaterThanOrEqual(7 + ageMsMax / 2)
       expect(dueMs).toBeLessThanOrEqual(7 + ageMsMax)
     }),
   )
-  expect(streamDueMs(0, limits.STREAM_AGE_MS_MIN, 0), 'sooner, agents would call it a bad path').toBe(
+  expect(streamDueMs(0, 1, limits.STREAM_AGE_MS_MIN, 0), 'sooner, agents would call it a bad path').toBe(
     limits.STREAM_PROVEN_MS,
   )
 })
 
-test('given several that are due > the longest goes, and the next only after the rest', () => {
-  const aging = [
-    { stream: 'b', dueMs: 20 },
-    { stream: 'a', dueMs: 10 },
-    { stream: 'c', dueMs: 99 },
+test('given a stream that was not due by then > what is drawn again is not past either, and not sooner than its age allows', () => {
+  fc.assert(
+    fc.property(chance, chance, (part, drawn) => {
+      const nowMs = part * ageMsMax
+      const dueMs = streamDueMs(0, nowMs, ageMsMax, drawn)
+      expect(dueMs).toBeGreaterThanOrEqual(Math.max(nowMs, ageMsMax / 2))
+      expect(dueMs).toBeLessThanOrEqual(ageMsMax)
+    }),
+  )
+  expect(streamDueMs(0, 2 * ageMsMax, ageMsMax, 0.5), 'one that is overdue is not put off').toBe(ageMsMax)
+})
+
+test('given several > the first that is due stands last, and those that the next plan has are left out', () => {
+  const streams = [
+    { agentId: 'b', openedMs: 20 },
+    { agentId: 'a', openedMs: 10 },
+    { agentId: 'c', openedMs: 1_000 },
   ]
-  expect(decideRecycling(aging, 50, 5, 1_000)).toEqual({ ended: 'a', againMs: 5 })
-  expect(decideRecycling(aging.slice(2), 50, 5, 1_000)).toEqual({ ended: undefined, againMs: 49 })
-  expect(decideRecycling([], 50, 5, 1_000), 'one that opens now is not due before').toEqual({
-    ended: undefined,
-    againMs: 500,
-  })
+  const ids = (nowMs: number): readonly string[] =>
+    planRecycling(streams, nowMs, 1_000, () => 0.5).map(({ agentId }) => agentId)
+  expect(ids(1_000)).toEqual(['b', 'a'])
+  expect(ids(2_000), 'overdue or not').toEqual(['c', 'b', 'a'])
 })
 
 test('given few streams or many > the rest is a quarter of the age among them, and half of what the hub accepts', () => {

@@ -3,21 +3,21 @@ import { encodeDrain, type Clock, type Random, type Timer } from '@downlink/prot
 import type { SessionRegistry } from './session-registry.ts'
 import type { Session } from './session.ts'
 
-/** A stream and when it has lasted long enough, by the monotonic clock. */
-export interface AgingStream<S> {
-  readonly stream: S
+/** A stream of an agent, and when it ends, by the monotonic clock. */
+export interface AgingStream {
+  readonly agentId: string
+  readonly openedMs: number
   readonly dueMs: number
 }
 
-/** What to do now, and when to look again at the latest, ms from now. */
-export interface RecyclingStep<S> {
-  readonly ended: S | undefined
-  readonly againMs: number
-}
-
-/** When a stream is due: at half of `ageMsMax` or later, never past it. */
-export function streamDueMs(openedMs: number, ageMsMax: number, chance: number): number {
-  return openedMs + (ageMsMax / 2) * (1 + chance)
+/**
+ * When a stream is due, as drawn at `nowMs`: at half of `ageMsMax` or later, never past it. Drawn again at a later time
+ * for one that was not due yet, the chances are what they were, so nobody has to remember the first.
+ */
+export function streamDueMs(openedMs: number, nowMs: number, ageMsMax: number, chance: number): number {
+  const latestMs = openedMs + ageMsMax
+  const earliestMs = Math.min(latestMs, Math.max(openedMs + ageMsMax / 2, nowMs))
+  return earliestMs + (latestMs - earliestMs) * chance
 }
 
 /**
@@ -28,19 +28,20 @@ export function recyclingRestMs(count: number, ageMsMax: number, acceptPerS: num
   return Math.max(2_000 / acceptPerS, ageMsMax / (4 * Math.max(1, count)))
 }
 
-/** The stream to end now, if any is due: the one that is longest, one at a time. */
-export function decideRecycling<S>(
-  streams: Iterable<AgingStream<S>>,
+/** The order in which `streams` end from `nowMs` on, the last of them first. One that opens later is due no sooner than half of `ageMsMax` from now. */
+export function planRecycling(
+  streams: Iterable<Pick<AgingStream, 'agentId' | 'openedMs'>>,
   nowMs: number,
-  restMs: number,
   ageMsMax: number,
-): RecyclingStep<S> {
-  let first: AgingStream<S> | undefined
-  for (const aging of streams) if (first === undefined || aging.dueMs < first.dueMs) first = aging
-  // A stream that opens from now on is due no sooner.
-  if (first === undefined) return { ended: undefined, againMs: ageMsMax / 2 }
-  if (first.dueMs > nowMs) return { ended: undefined, againMs: Math.min(first.dueMs - nowMs, ageMsMax / 2) }
-  return { ended: first.stream, againMs: restMs }
+  random: Random,
+): AgingStream[] {
+  const plan: AgingStream[] = []
+  for (const { agentId, openedMs } of streams) {
+    const dueMs = streamDueMs(openedMs, nowMs, ageMsMax, random())
+    // The next plan has the others.
+    if (dueMs <= nowMs + ageMsMax / 2) plan.push({ agentId, openedMs, dueMs })
+  }
+  return plan.sort((a, b) => b.dueMs - a.dueMs)
 }
 
 /** What recycling needs. */
@@ -58,23 +59,38 @@ export interface StreamRecyclingOptions {
 /** Starts it; disposed of, it ends nothing any more. */
 export function startStreamRecycling(options: StreamRecyclingOptions): Disposable {
   const { clock, random, registry, streamAgeMsMax: ageMsMax } = options
-  const due = new WeakMap<Session, number>()
   let timer: Timer | undefined
+  let plan: AgingStream[] = []
+  let plannedMs = -Infinity
 
-  function* aging(): Iterable<AgingStream<Session>> {
-    for (const stream of registry.all()) {
-      const dueMs = due.get(stream) ?? streamDueMs(stream.openedMs, ageMsMax, random())
-      due.set(stream, dueMs)
-      yield { stream, dueMs }
+  /** The stream that is due first; those that have ended since are dropped. Ids, as a plan must not hold what is gone. */
+  const first = (): { readonly session: Session; readonly dueMs: number } | undefined => {
+    for (let next = plan.at(-1); next !== undefined; next = plan.at(-1)) {
+      const session = registry.get(next.agentId)
+      if (session?.openedMs === next.openedMs) return { session, dueMs: next.dueMs }
+      plan.pop()
     }
+    return undefined
   }
   const step = (): void => {
     if (options.isDraining()) return
-    const restMs = recyclingRestMs(registry.size, ageMsMax, options.acceptPerS)
-    const { ended, againMs } = decideRecycling(aging(), clock.monotonicMs(), restMs, ageMsMax)
+    const nowMs = clock.monotonicMs()
+    if (nowMs >= plannedMs + ageMsMax / 2) {
+      plan = planRecycling(registry.all(), nowMs, ageMsMax, random)
+      plannedMs = nowMs
+    }
+    const next = first()
+    if (next === undefined || next.dueMs > nowMs) {
+      again(Math.min(next?.dueMs ?? Infinity, plannedMs + ageMsMax / 2) - nowMs)
+      return
+    }
+    plan.pop()
     // As a drain does: our agents come right back, an original sees an end in order.
-    ended?.end('recycled', encodeDrain(0))
-    timer = clock.setTimer(Math.ceil(againMs), step)
+    next.session.end('recycled', encodeDrain(0))
+    again(recyclingRestMs(registry.size, ageMsMax, options.acceptPerS))
+  }
+  const again = (delayMs: number): void => {
+    timer = clock.setTimer(Math.ceil(delayMs), step)
   }
   if (ageMsMax !== Infinity) step()
   return { [Symbol.dispose]: () => timer?.cancel() }

@@ -3,9 +3,15 @@ import type { Socket } from 'node:net'
 import { limits, type Clock } from '@downlink/protocol'
 import type { Session, SessionConnection } from './session.ts'
 
+const STREAM = Symbol('the stream that the socket is')
+
+interface ServedSocket extends Socket {
+  [STREAM]?: StreamSocket
+}
+
 /** A session's connection. */
 export class StreamSocket implements SessionConnection {
-  readonly #socket: Socket
+  readonly #socket: ServedSocket
   readonly #clock: Clock
   /** Of the connection's bytes in all. */
   readonly #inputBytesMax: number
@@ -26,7 +32,7 @@ export class StreamSocket implements SessionConnection {
     this.#session = session
     this.#onClose = onClose
     const socket = this.#socket
-    streams.set(socket, this)
+    socket[STREAM] = this
     socket.on('data', onData)
     socket.on('drain', onDrain)
     socket.on('end', onEnd)
@@ -71,21 +77,19 @@ export class StreamSocket implements SessionConnection {
   }
 }
 
-// One function for all sockets: closures of each would cost more than the session.
-const streams = new WeakMap<Socket, StreamSocket>()
-
-function onData(this: Socket): void {
-  streams.get(this)?.assertSilent()
+// One function for all sockets: closures of each would cost more than the session, and so would an entry of a map.
+function onData(this: ServedSocket): void {
+  this[STREAM]?.assertSilent()
 }
 
-function onDrain(this: Socket): void {
-  streams.get(this)?.drained()
+function onDrain(this: ServedSocket): void {
+  this[STREAM]?.drained()
 }
 
-function onEnd(this: Socket): void {
-  streams.get(this)?.ended()
+function onEnd(this: ServedSocket): void {
+  this[STREAM]?.ended()
 }
 
-function onClosed(this: Socket): void {
-  streams.get(this)?.closed()
+function onClosed(this: ServedSocket): void {
+  this[STREAM]?.closed()
 }

@@ -106,11 +106,9 @@ function rememberPath(
   times: HeartbeatTimes,
   nowMs: number,
 ): void {
-  delete memory.streamProof
-  delete memory.path
-  const proof = heartbeat === undefined ? undefined : proofOf(heartbeat, times.roundTripMs(heartbeat, nowMs))
-  if (proof !== undefined) memory.streamProof = proof
-  if (path !== undefined) memory.path = path
+  memory.streamProof =
+    heartbeat === undefined ? undefined : proofOf(heartbeat, times.roundTripMs(heartbeat, nowMs))
+  memory.path = path
 }
 
 /** The refusal of a body that names another agent than the credential does. */

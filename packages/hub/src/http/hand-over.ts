@@ -24,25 +24,30 @@ export function streamRequestClass(isStream: IsStreamRequest): typeof IncomingMe
   }
 }
 
-const sockets = new WeakMap<ServerResponse, Socket>()
+/** A reply that ends its connection, unless that is taken from it. */
+class AloneResponse extends ServerResponse {
+  ownSocket: Socket | undefined
+}
 
 /** A reply to a request that came with an `upgrade` event. Sent whole, it ends the connection; a stream takes that by {@link takeConnection}. */
 export function replyAlone(request: IncomingMessage, socket: Socket): ServerResponse {
-  const response = new ServerResponse(request)
+  const response = new AloneResponse(request)
   socket.setTimeout(0)
   socket.on('error', ignore)
   response.assignSocket(socket)
   response.setHeader('Connection', 'close')
-  sockets.set(response, socket)
-  response.once('finish', () => {
-    if (sockets.has(response)) socket.destroySoon()
-  })
+  response.ownSocket = socket
+  response.once('finish', endConnection)
   return response
+}
+
+function endConnection(this: AloneResponse): void {
+  this.ownSocket?.destroySoon()
 }
 
 /** Whether the reply is one of {@link replyAlone}: nothing that comes after its request will be read. */
 export function isAlone(response: ServerResponse): boolean {
-  return sockets.has(response)
+  return response instanceof AloneResponse && response.ownSocket !== undefined
 }
 
 /**
@@ -53,9 +58,10 @@ export function takeConnection(
   response: ServerResponse,
   headers: Readonly<Record<string, string>>,
 ): Socket | undefined {
-  const socket = sockets.get(response)
+  if (!(response instanceof AloneResponse)) return undefined
+  const { ownSocket: socket } = response
   if (socket === undefined) return undefined
-  sockets.delete(response)
+  response.ownSocket = undefined
   socket.cork()
   response.removeHeader('Transfer-Encoding')
   response.writeHead(200, headers)

@@ -25,11 +25,7 @@ function seen(atMs: number): void {
 }
 /** Status, reason and ms since the beginning of each change. */
 function told(): readonly (readonly [string, string, number])[] {
-  return memory.presence.transitions.map(({ at, status, reason }) => [
-    status,
-    reason,
-    Date.parse(at) - BEGAN_MS,
-  ])
+  return memory.transitions.map(({ atMs, status, reason }) => [status, reason, atMs - BEGAN_MS])
 }
 
 describe('given an agent (R-51)', () => {

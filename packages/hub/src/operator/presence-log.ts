@@ -14,20 +14,22 @@ export interface Moment {
  * known exactly, however late somebody looks. Called before and after whatever changes what is known of the agent.
  */
 export function notePresence(memory: AgentMemory, link: AgentLink, now: Moment): void {
-  const { notedMs } = memory.presence
+  const { notedMs } = memory
   const passed = presenceMarks(memory, link).filter((markMs) => markMs > notedMs && markMs < now.monotonicMs)
-  for (const atMs of [...passed.sort((a, b) => a - b), now.monotonicMs]) noteAt(memory, link, atMs, now)
+  for (const atMs of passed.sort((a, b) => a - b)) noteAt(memory, link, atMs, now)
+  noteAt(memory, link, now.monotonicMs, now)
+  memory.notedMs = now.monotonicMs
 }
 
 function noteAt(memory: AgentMemory, link: AgentLink, atMs: number, now: Moment): void {
   const status = presenceOf(memory, link, atMs)
-  const { transitions } = memory.presence
-  const isSame = status === (transitions.at(-1)?.status ?? 'offline')
-  const at = new Date(now.wallMs - (now.monotonicMs - atMs)).toISOString()
-  const next = isSame
-    ? transitions
-    : [...transitions, { at, status, reason: reasonOf(memory, link, status, atMs) }]
-  memory.presence = { notedMs: atMs, transitions: next.slice(-limits.PRESENCE_TRANSITIONS_MAX) }
+  if (status === (memory.transitions.at(-1)?.status ?? 'offline')) return
+  const wallMs = now.wallMs - (now.monotonicMs - atMs)
+  const noted = [
+    ...memory.transitions,
+    { atMs: wallMs, status, reason: reasonOf(memory, link, status, atMs) },
+  ]
+  memory.transitions = noted.slice(-limits.PRESENCE_TRANSITIONS_MAX)
 }
 
 function reasonOf(memory: AgentMemory, link: AgentLink, status: AgentPresence, atMs: number): PresenceReason {
@@ -52,7 +54,10 @@ export function shownTransitions(
   memory: AgentMemory | undefined,
   revokedMs: number | undefined,
 ): readonly PresenceTransition[] {
-  const noted = memory?.presence.transitions ?? []
+  const noted = (memory?.transitions ?? []).map(({ atMs, ...change }) => ({
+    at: new Date(atMs).toISOString(),
+    ...change,
+  }))
   if (revokedMs === undefined) return noted
   return [...noted, { at: new Date(revokedMs).toISOString(), status: 'revoked', reason: 'revoked' }]
 }

@@ -102,7 +102,7 @@ export function addTasksRoutes(routes: OperatorRoutes): void {
       const { taskId } = request.params
       const after = lineNumber(request.query.after)
       const memory = memories.peek(agentId)
-      const log = memory?.logs.read(taskId)
+      const log = memory?.logs?.read(taskId)
       if (log === undefined) {
         const tasks = taskRecords(await service.mailbox(agentId), memory)
         if (!tasks.some((task) => task.taskId === taskId)) {
