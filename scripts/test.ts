@@ -20,6 +20,7 @@ const PROJECTS = [
 const COMMANDS: readonly (readonly string[])[] = [
   ['simulate', '--seeds', '2000'],
   ['kills', '--hub', '20', '--agent', '20'],
+  ['kills', '--agents', '50', '--rate', '20', '--hub', '20'],
   ['fuzz', '--minutes', '1'],
 ]
 

@@ -1,5 +1,12 @@
 /** A mailbox being changed: collects the new value and the history of one decision. */
-import { limits, type ControlState, type Json, type Stamp, type StampName } from '@downlink/protocol'
+import {
+  limits,
+  type ControlRecord,
+  type ControlState,
+  type Json,
+  type Stamp,
+  type StampName,
+} from '@downlink/protocol'
 import type { HistoryEntry } from '../store/store.ts'
 import { controlRecord, type ControlEntry, type Mailbox, type TaskEntry } from './mailbox.ts'
 
@@ -57,6 +64,15 @@ export class MailboxDraft {
     return { at: new Date(Math.max(0, this.time.wallMs - agoMs)).toISOString(), by }
   }
 
+  /**
+   * A moment in the life of `entry` that the agent tells of. Whatever it claims, and whatever a wall clock does, not before
+   * the control was made, nor before it was applied: stamps are in order (R-23).
+   */
+  stampOfAgent({ stamps }: ControlEntry, agoMs = 0): Stamp {
+    const { at, by } = this.stamp('agent', agoMs)
+    return { at: [at, stamps.created?.at ?? at, stamps.applied?.at ?? at].reduce(later), by }
+  }
+
   writeOf(entry: ControlEntry): WriteRecord | undefined {
     return this.#written.get(entry.controlId)
   }
@@ -99,13 +115,16 @@ export class MailboxDraft {
     extra: Pick<ControlEntry, 'unconfirmed' | 'mayHaveApplied'> = {},
   ): void {
     const unknowable = outcome.state === 'superseded' || outcome.state === 'expired'
-    const settled: ControlEntry = this.withWrittenStamp({
-      ...entry,
-      ...extra,
-      outcome,
-      stamps: { ...entry.stamps, ...stamps },
-      ...(unknowable && this.mayBeWritten(entry) ? { mayHaveApplied: true as const } : {}),
-    })
+    const settled: ControlEntry = withWritten(
+      {
+        ...entry,
+        ...extra,
+        outcome,
+        stamps: { ...entry.stamps, ...stamps },
+        ...(unknowable && this.mayBeWritten(entry) ? { mayHaveApplied: true as const } : {}),
+      },
+      this.writeOf(entry),
+    )
     this.set({
       open: this.mailbox.open.filter((other) => other.controlId !== entry.controlId),
       settled: [...this.mailbox.settled, settled].slice(-limits.SETTLED_CONTROLS_MAX),
@@ -123,17 +142,32 @@ export class MailboxDraft {
     if (this.mailbox === this.#before) return { mailbox: this.#before, history: [] }
     this.set({
       version: this.mailbox.version + 1,
-      open: this.mailbox.open.map((entry) => this.withWrittenStamp(entry)),
-      settled: this.mailbox.settled.map((entry) => this.withWrittenStamp(entry)),
+      open: this.mailbox.open.map((entry) => withWritten(entry, this.writeOf(entry))),
+      settled: this.mailbox.settled.map((entry) => withWritten(entry, this.writeOf(entry))),
     })
     return { mailbox: this.mailbox, history: this.#history }
   }
+}
 
-  private withWrittenStamp(entry: ControlEntry): ControlEntry {
-    const write = this.#written.get(entry.controlId)
-    if (write === undefined || entry.stamps.written !== undefined) return entry
-    const written = { at: new Date(write.firstWallMs).toISOString(), by: 'hub' }
-    const outcome: ControlState = entry.outcome.state === 'pending' ? { state: 'delivered' } : entry.outcome
-    return { ...entry, outcome, stamps: { ...entry.stamps, written } }
-  }
+/**
+ * The control with the time at which it was first written, as far as is known: after it was made, and no later than it was
+ * received. The very same if it has that already.
+ */
+export function withWritten<C extends Pick<ControlRecord, 'outcome' | 'stamps'>>(
+  control: C,
+  write: WriteRecord | undefined,
+): C {
+  const { created, written: before, received } = control.stamps
+  const known = before?.at ?? (write && new Date(write.firstWallMs).toISOString())
+  if (known === undefined) return control
+  const first = received !== undefined && received.at < known ? received.at : known
+  const at = later(first, created?.at ?? first)
+  if (before?.at === at) return control
+  const outcome: ControlState = control.outcome.state === 'pending' ? { state: 'delivered' } : control.outcome
+  return { ...control, outcome, stamps: { ...control.stamps, written: { at, by: 'hub' } } }
+}
+
+/** Of two times as stamps have them. */
+function later(a: string, b: string): string {
+  return a > b ? a : b
 }

@@ -68,6 +68,27 @@ describe('given the life of a control (R-23)', () => {
     ).toMatch(/^\d{4}-\d\d-\d\dT/)
   })
 
+  test('the agent had it before its receipt came, or claims any past > the stamps are in order all the same', () => {
+    for (const agoMs of [15, 60_000]) {
+      const bench = new MailboxBench()
+      bench.control({ controlId: 'p1', action: 'pause' })
+      bench.pass(20)
+      bench.answer(listed('running'))
+      bench.pass(20)
+      bench.answer({ ...listed('running'), received: ['p1'] })
+      bench.pass(10)
+      bench.answer({ ...listed('running'), outcomes: [{ ...applied('p1'), agoMs }] })
+      bench.wallMs -= 7_200_000
+      bench.answer(listed('paused'))
+      const { created, received, applied: done, observed } = bench.entry('p1').stamps
+      const inOrder = [created, received, done, observed].map((stamp) => Date.parse(stamp?.at ?? ''))
+      expect(
+        inOrder.toSorted((a, b) => a - b),
+        `${agoMs} ms ago`,
+      ).toEqual(inOrder)
+    }
+  })
+
   test('never written > neither superseded nor expired may have applied', () => {
     const bench = new MailboxBench()
     bench.control({ controlId: 'p1', action: 'pause' })

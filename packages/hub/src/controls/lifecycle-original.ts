@@ -107,6 +107,6 @@ function resetMissing(draft: MailboxDraft, entry: ControlEntry): void {
 }
 
 function confirm(draft: MailboxDraft, entry: ControlEntry): void {
-  const stamp = draft.stamp('agent')
+  const stamp = draft.stampOfAgent(entry)
   draft.settle(entry, { state: 'applied', confirmedBy: 'observation' }, { applied: stamp, observed: stamp })
 }

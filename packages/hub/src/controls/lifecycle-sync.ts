@@ -122,7 +122,7 @@ function takeInReceipt(draft: MailboxDraft, controlId: string): void {
   draft.replaceOpen({
     ...entry,
     outcome: { state: 'delivered' },
-    stamps: { ...entry.stamps, received: draft.stamp('agent') },
+    stamps: { ...entry.stamps, received: draft.stampOfAgent(entry) },
   })
 }
 
@@ -139,10 +139,12 @@ function takeInOutcome(draft: MailboxDraft, outcome: OutcomeReport): void {
       ? ({ state: 'applied', confirmedBy: 'agent' } as const)
       : ({ state: 'failed', code: outcome.code, message: outcome.message } as const)
   if (isOpen) {
-    const stamp = draft.stamp('agent', outcome.agoMs)
+    const stamp = draft.stampOfAgent(entry, outcome.agoMs)
+    const { received = stamp } = entry.stamps
     const isVerb = !isStateVerb(entry.action)
     draft.settle(entry, settled, {
-      received: entry.stamps.received ?? stamp,
+      // A receipt is stamped when it comes; by what the agent says of the outcome it had the control before that.
+      received: received.at < stamp.at ? received : stamp,
       ...(settled.state === 'applied' ? { applied: stamp } : {}),
       // A verb of the application's own shows in no task state: the agent's word is all there is to observe.
       ...(settled.state === 'applied' && isVerb ? { observed: stamp } : {}),

@@ -57,7 +57,10 @@ export function isActive(status: string): boolean {
 
 /** Stamps a settled control as observed by the agent's own report. */
 export function observe(draft: MailboxDraft, entry: ControlEntry): void {
-  const observed: ControlEntry = { ...entry, stamps: { ...entry.stamps, observed: draft.stamp('agent') } }
+  const observed: ControlEntry = {
+    ...entry,
+    stamps: { ...entry.stamps, observed: draft.stampOfAgent(entry) },
+  }
   draft.replaceSettled(observed)
   draft.logControl('control.observed', observed)
 }

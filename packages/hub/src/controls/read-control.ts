@@ -5,11 +5,10 @@ import {
   isJsonObject,
   limits,
   type ControlRecord,
-  type ControlState,
 } from '@downlink/protocol'
 import type { Store } from '../store/store.ts'
 import type { AgentMemories } from './agent-memory.ts'
-import type { WriteLog } from './draft.ts'
+import { withWritten } from './draft.ts'
 import { controlRecord, findControl, type Mailbox } from './mailbox.ts'
 
 /** The control as operators see it, or undefined if nobody ever made it. */
@@ -24,7 +23,8 @@ export async function readControl(
   if (mailbox === undefined) return undefined
   const entry = findControl(mailbox, controlId)
   if (entry === undefined) return readFromHistory(store, agentId, controlId)
-  return withWrite(controlRecord(agentId, entry), memories.peek(agentId)?.writes)
+  // A stamp may still wait in memory for the next commit (R-65).
+  return withWritten(controlRecord(agentId, entry), memories.peek(agentId)?.writes.get(controlId))
 }
 
 /** The controls that a mailbox holds, newest first. */
@@ -32,16 +32,7 @@ export function controlsOf(mailbox: Mailbox, memories: AgentMemories): readonly 
   const writes = memories.peek(mailbox.agentId)?.writes
   return [...mailbox.open, ...mailbox.settled]
     .toSorted((a, b) => compareRevisions(b, a))
-    .map((entry) => withWrite(controlRecord(mailbox.agentId, entry), writes))
-}
-
-/** Shows a `written` stamp that still waits in memory for the next commit (R-65). */
-function withWrite(record: ControlRecord, writes: WriteLog | undefined): ControlRecord {
-  const write = writes?.get(record.controlId)
-  if (write === undefined || record.stamps.written !== undefined) return record
-  const written = { at: new Date(write.firstWallMs).toISOString(), by: 'hub' }
-  const outcome: ControlState = record.outcome.state === 'pending' ? { state: 'delivered' } : record.outcome
-  return { ...record, outcome, stamps: { ...record.stamps, written } }
+    .map((entry) => withWritten(controlRecord(mailbox.agentId, entry), writes?.get(entry.controlId)))
 }
 
 /** The last that history says about the control; each of its entries holds the whole record of then. */

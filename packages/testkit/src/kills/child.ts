@@ -10,6 +10,8 @@ export interface Child extends AsyncDisposable {
   readonly ended: Promise<string>
   /** The last that it wrote to standard error. */
   complaint(): string
+  /** Kills it, unless it has ended. */
+  kill(): void
 }
 
 /** Starts a TypeScript file of this folder with the same Node and conditions. */
@@ -37,12 +39,16 @@ export function startChild(file: string, args: readonly string[]): Child {
   })
   // A child that is killed before anybody asks whether it is ready is no unhandled failure.
   ready.catch(() => undefined)
+  const kill = (): void => {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
+  }
   return {
     ready,
     ended,
     complaint: () => errors,
+    kill,
     async [Symbol.asyncDispose]() {
-      if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
+      kill()
       await ended
     },
   }

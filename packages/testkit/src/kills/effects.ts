@@ -4,6 +4,9 @@ import { fsyncSync, openSync, readFileSync, writeSync } from 'node:fs'
 import type { AcceptedControl } from '../simulation/checker.ts'
 import type { Effect } from '../simulation/effect.ts'
 
+/** The log in the directory of an agent. */
+export const EFFECTS_FILE = 'effects.jsonl'
+
 /** One line of the log. */
 export type EffectLine =
   /** The application was told a control, with all that the agent knows of it. */

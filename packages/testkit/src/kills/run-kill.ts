@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { violations } from '../simulation/checker.ts'
 import { seededRandom } from '../simulation/scheduler.ts'
 import { startChild, type Child } from './child.ts'
-import { effectsOf, localViolations, readEffects } from './effects.ts'
+import { EFFECTS_FILE, effectsOf, localViolations, readEffects } from './effects.ts'
 import { ask, finalStates, issueControls, type HubAddress } from './operator.ts'
 
 /** Who is killed. */
@@ -32,7 +32,7 @@ const AGENT_ID = 'agent-1'
 const CONTROLS = 40
 const VERB_TASKS = ['w1', 'w2']
 
-/** Runs one seed. @param mutant - `commit-before-reply`, or one of `AGENT_MUTANTS`: the checker must find it out. */
+/** Runs one seed. @param mutant - one of `HUB_MUTANTS` or `AGENT_MUTANTS`: the checker must find it out. */
 export async function runKill(victim: Victim, seed: number, mutant: string): Promise<KillResult> {
   const random = seededRandom(seed * 2 + (victim === 'hub' ? 0 : 1))
   const steps = KILL_STEPS[victim]
@@ -91,7 +91,7 @@ class KillWorld implements AsyncDisposable {
     }
     const issued = await issueControls(this.#hub, AGENT_ID, { count: CONTROLS, verbTasks }, random)
     const accepted = await finalStates(this.#hub, issued)
-    const lines = readEffects(join(directory, 'effects.jsonl'))
+    const lines = readEffects(join(directory, EFFECTS_FILE))
     const effects = effectsOf(lines, accepted)
     return {
       seed,
