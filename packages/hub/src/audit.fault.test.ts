@@ -10,7 +10,12 @@ interface Fact {
   readonly kind: string
   readonly agentId?: string
   readonly controlId?: string
-  readonly data: { readonly by?: string; readonly outcome?: { readonly state: string } }
+  readonly data: {
+    readonly by?: string
+    readonly keyId?: string
+    readonly enrollmentKeyId?: string
+    readonly outcome?: { readonly state: string }
+  }
 }
 
 async function audit(hub: HubFixture, query = ''): Promise<readonly Fact[]> {
@@ -37,6 +42,8 @@ test('given all that operators and an agent did > the trail has each act, by who
   const own = await audit(hub, '?agentId=a1')
   const kinds = own.map(({ kind }) => kind)
   expect(kinds[0]).toBe('agent.enrolled')
+  const enrolledBy = (await audit(hub)).find(({ kind }) => kind === 'enrollment_key.created')?.data.keyId
+  expect(own[0]?.data.enrollmentKeyId, 'which key let it in').toBe(enrolledBy)
   expect(kinds.at(-1)).toBe('agent.revoked')
   expect(own.at(-1)?.data.by).toBe('ada')
   const ofControl = await audit(hub, `?controlId=${encodeURIComponent(controlId as string)}`)

@@ -214,7 +214,9 @@ export function forgetWrites(memory: AgentMemory, mailbox: Mailbox): void {
 }
 
 function identityOf(request: SyncRequest): AgentIdentity {
-  const { name, version, os, arch, labels } = request
+  const { name, version, os, arch, journalId } = request
+  // One of ours says all its labels in every sync: without any it has none, whatever an earlier start of it was given.
+  const labels = request.labels ?? (journalId === undefined ? undefined : {})
   return {
     ...(name === undefined ? {} : { name }),
     ...(version === undefined ? {} : { version }),

@@ -13,6 +13,7 @@ import type { Agents } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
 import type { AgentCall, AgentRoute } from '../http/agent-api.ts'
 import { replyJson } from '../http/json-reply.ts'
+import type { Logger } from '../logger.ts'
 import { readJsonObject } from '../http/json-request.ts'
 import type { DeliveryCounts } from './delivery-counts.ts'
 import { hashTaken } from './earlier-boots.ts'
@@ -33,14 +34,16 @@ export interface SyncRouteOptions {
   readonly times: HeartbeatTimes
   readonly heartbeatMs: number
   readonly ownSync: OwnSync
+  readonly logger: Logger
   readonly counts: DeliveryCounts
 }
 
 /** The route. A change that is made meanwhile reaches the agent by its stream, or else with its next sync. */
 export function createSyncRoute(options: SyncRouteOptions): AgentRoute {
-  const { clock, service, memories, registry, polls, agents, times } = options
+  const { clock, service, memories, registry, polls, agents, times, logger } = options
 
-  async function handle({ agent, keyId, request, response, beganServiceMs }: AgentCall): Promise<void> {
+  async function handle(call: AgentCall): Promise<void> {
+    const { agent, keyId, request, response, beganServiceMs } = call
     const { agentId } = agent
     const beganMs = clock.monotonicMs()
     const body = await readJsonObject(request, limits.AGENT_BODY_BYTES_MAX)
@@ -51,6 +54,7 @@ export function createSyncRoute(options: SyncRouteOptions): AgentRoute {
     memory.isNudged = false
     const answer = await service.sync(agentId, sync, beganServiceMs)
     if (answer === 'clone') throw hashTaken(agentId)
+    keepIdentity(call)
     await endReplacedStream(agentId, sync)
     const own = await options.ownSync(agentId, body, answer)
     rememberPath(memory, sync, times, clock.monotonicMs())
@@ -81,6 +85,14 @@ export function createSyncRoute(options: SyncRouteOptions): AgentRoute {
     polls.recheck(agentId)
     options.counts.syncSeconds.observe((clock.monotonicMs() - beganMs) / 1_000)
   }
+
+  /** Nobody waits for it: the next sync says the same again. */
+  function keepIdentity({ agent }: AgentCall): void {
+    agents.keepIdentity(agent, memories.of(agent.agentId).identity).catch((error: unknown) => {
+      logger.debug({ agentId: agent.agentId, error }, 'What an agent says of itself was not kept')
+    })
+  }
+
   /** A sync of a newer boot has made the boot of the open stream an earlier one, which is pushed nothing any more. */
   async function endReplacedStream(agentId: string, { boot }: SyncRequest): Promise<void> {
     const nonce = registry.get(agentId)?.boot?.bootNonce

@@ -1,5 +1,6 @@
 /** The agents that have a credential: who they are, which keys they hold, whether they were revoked. */
-import { parseToken, type Clock, type TokenParts } from '@downlink/protocol'
+import { canonicalJson, parseToken, type Clock, type Json, type TokenParts } from '@downlink/protocol'
+import type { AgentIdentity } from '../controls/agent-memory.ts'
 import { HubError } from '../hub-error.ts'
 import type { HistoryEntry, PageRequest, Store } from '../store/store.ts'
 import { keysEnrolled, keysIssued, keysUsed, type AgentKey } from './agent-keys.ts'
@@ -12,6 +13,8 @@ export interface AgentDocument {
   readonly labels: Readonly<Record<string, string>>
   readonly hostname?: string
   readonly platform?: string
+  /** What it said of itself last, so that a hub that starts anew finds it by its labels at once. */
+  readonly identity?: AgentIdentity
   readonly createdMs: number
   /** A tombstone: the one reason to tell an agent that it was revoked (R-62). */
   readonly revoked?: { readonly atMs: number; readonly by: string }
@@ -34,6 +37,8 @@ export interface NewCredential {
   readonly labels: Readonly<Record<string, string>>
   readonly hostname?: string
   readonly platform?: string
+  /** Of the enrollment key, for the audit trail. */
+  readonly enrollmentKeyId?: string
   /** Names this exchange; a key made by the same one is replaced. */
   readonly exchange?: string
   /** The enrollment key names this agent, so an existing one may be enrolled anew. */
@@ -62,6 +67,8 @@ export interface Agents {
    * @throws HubError `agent_revoked`, or `key_retired` if that key was replaced meanwhile.
    */
   issueKey(agentId: string, askedWith: string): Promise<MintedToken>
+  /** Keeps what the agent says of itself, if that has changed. @throws StoreError if the store fails. */
+  keepIdentity(agent: AgentDocument, identity: AgentIdentity): Promise<void>
   /** Revokes all keys in one commit; false if there is no such agent. */
   revoke(agentId: string, by: string): Promise<boolean>
 }
@@ -94,7 +101,10 @@ export function createAgents(store: Store, clock: Clock, keyAgeMsMax: number = I
       const isMinted = await store.update<AgentDocument, boolean>('agents', credential.agentId, (before) => {
         const document = withKey(before, credential, minted, createdMs)
         if (document === undefined) return { result: false }
-        const history = [keyHistory('agent.enrolled', credential.agentId, minted.keyId, clock)]
+        const { agentId, enrollmentKeyId } = credential
+        const by = enrollmentKeyId === undefined ? {} : { enrollmentKeyId }
+        const data = { keyId: minted.keyId, ...by }
+        const history = [{ agentId, atMs: createdMs, kind: 'agent.enrolled', data }]
         return { document, history, result: true }
       })
       if (!isMinted) throw agentExists(credential.agentId)
@@ -127,6 +137,14 @@ export function createAgents(store: Store, clock: Clock, keyAgeMsMax: number = I
         return { document, history, result: undefined }
       })
       return { token, keyId, hash }
+    },
+    async keepIdentity({ agentId, identity: known }, identity) {
+      if (isSameIdentity(known, identity)) return
+      await store.update<AgentDocument, void>('agents', agentId, (before) =>
+        before === undefined || before.revoked !== undefined || isSameIdentity(before.identity, identity)
+          ? { result: undefined }
+          : { document: { ...before, identity }, result: undefined },
+      )
     },
     revoke(agentId, by) {
       const atMs = clock.wallMs()
@@ -205,6 +223,12 @@ function withKey(
     ...(platform === undefined ? {} : { platform }),
     createdMs: before?.createdMs ?? createdMs,
   }
+}
+
+function isSameIdentity(a: AgentIdentity = {}, b: AgentIdentity = {}): boolean {
+  const text = ({ labels = {}, ...texts }: AgentIdentity): string =>
+    canonicalJson({ ...texts, labels } as unknown as Json)
+  return text(a) === text(b)
 }
 
 function withUsedKey(before: AgentDocument, keyId: string): AgentDocument {

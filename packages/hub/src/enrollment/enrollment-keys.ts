@@ -173,6 +173,7 @@ export function createEnrollmentKeys(store: Store, clock: Clock, agents: Agents)
         labels: used.labels,
         ...(hostname === undefined ? {} : { hostname }),
         ...(platform === undefined ? {} : { platform }),
+        enrollmentKeyId: parts.keyId,
         ...exchange,
         mayReplace,
         isRepeat,

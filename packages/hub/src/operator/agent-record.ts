@@ -25,7 +25,8 @@ export function agentRecord(
   link: AgentLink,
   monotonicMs: number,
 ): AgentRecord {
-  const { name = agent.hostname, version, os, arch, labels } = memory?.identity ?? {}
+  const identity = { ...agent.identity, ...memory?.identity }
+  const { name = agent.hostname, version, os, arch, labels } = identity
   const acknowledges = memory?.acknowledges ?? mailbox?.acknowledges
   const status = agent.revoked === undefined ? presenceOf(memory, link, monotonicMs) : 'revoked'
   return {
