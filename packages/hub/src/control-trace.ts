@@ -9,6 +9,11 @@ export interface ControlTrace {
 
 const steps = channel('downlink:hub:control')
 
+/** Whether anybody listens. */
+export function isTraced(): boolean {
+  return steps.hasSubscribers
+}
+
 /** Publishes one step; costs nothing while nobody listens. */
 export function traceControl(step: ControlTrace['step'], controlId: string): void {
   if (steps.hasSubscribers) steps.publish({ step, controlId } satisfies ControlTrace)

@@ -287,7 +287,7 @@ export const LABELS_MAX = 32
 export const STORE_CACHE_DOCUMENTS_MAX = 4_096
 export const STORE_CACHE_BYTES_MAX = 67_108_864
 /** Updates, and bytes of them as JSON, of one commit; the rest go into the next one, so that no commit takes long. */
-export const STORE_BATCH_ENTRIES_MAX = 1_024
+export const STORE_BATCH_ENTRIES_MAX = 256
 export const STORE_BATCH_BYTES_MAX = 8_388_608
 /** Updates, and bytes of them as JSON, that wait for a slow disk; past either an update is refused `store_unavailable`. */
 export const STORE_WAITING_UPDATES_MAX = 16_384

@@ -26,13 +26,15 @@ export interface Heartbeat {
   readonly hubMs: number
 }
 
+const utf8 = new TextEncoder()
+
 /**
  * The first bytes of every stream: `retry:` and `: connected hb=…`, exactly as originals expect them (R-10), and the
  * window of the first reconnects, if there is one to tell (R-16).
  */
 export function encodePreamble(heartbeatMs: number, retryMs: number, windowMs?: number): Uint8Array {
   const window = windowMs === undefined ? '' : `: window w=${windowMs}\n\n`
-  return new TextEncoder().encode(`retry: ${retryMs}\n: connected hb=${heartbeatMs}\n\n${window}`)
+  return utf8.encode(`retry: ${retryMs}\n: connected hb=${heartbeatMs}\n\n${window}`)
 }
 
 /** `: hb n=COUNTER t=HUB_MS`, and `w=WINDOW_MS` behind it (R-11, R-16). */
@@ -54,25 +56,31 @@ export function encodeDrain(reconnectAfterMs: number): Uint8Array {
 
 /** `event: command` frames, split so that no line passes what an original reads (R-13). Each frame stands alone. */
 export function encodeCommands(controls: readonly Control[]): readonly Uint8Array[] {
+  const [only] = controls
+  if (only !== undefined && controls.length === 1)
+    return [encodeCommand([JSON.stringify(controlToJson(only))])]
   const frames: Uint8Array[] = []
   let parts: string[] = []
   let bytes = 0
   const flush = (): void => {
-    if (parts.length > 0)
-      frames.push(encodeSseEvent({ event: 'command', data: `{"controls":[${parts.join(',')}]}` }))
+    if (parts.length > 0) frames.push(encodeCommand(parts))
     parts = []
     bytes = 0
   }
   const frameBytesMax = SSE_DATA_LINE_BYTES_MAX - 'data: {"controls":[]}'.length
   for (const control of controls) {
     const part = JSON.stringify(controlToJson(control))
-    const partBytes = new TextEncoder().encode(part).length + 1
+    const partBytes = utf8.encode(part).length + 1
     if (bytes + partBytes > frameBytesMax || parts.length === CONTROLS_PER_MESSAGE_MAX) flush()
     parts.push(part)
     bytes += partBytes
   }
   flush()
   return frames
+}
+
+function encodeCommand(parts: readonly string[]): Uint8Array {
+  return encodeSseEvent({ event: 'command', data: `{"controls":[${parts.join(',')}]}` })
 }
 
 /** The event that a decoded SSE event means. Known names with unreadable data become `unknown`, and nothing is thrown (R-14). */

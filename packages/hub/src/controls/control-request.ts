@@ -1,5 +1,5 @@
 /** Checks what an operator asks for, and mints the ids of what comes of it. */
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import {
   canonicalJson,
   controlIdOf,
@@ -93,7 +93,9 @@ export function idempotencyOf(
 /** A fresh control id, in the order of time, so that people and logs can sort by it. */
 export function mintControlId(agentId: string, wallMs: number): string {
   const time = Math.max(0, Math.floor(wallMs)).toString(16).padStart(12, '0')
-  return controlIdOf(agentId, time + randomBytes(8).toString('hex'))
+  // Node draws random bytes for many of these at once; the digits between are not all random.
+  const random = randomUUID()
+  return controlIdOf(agentId, time + random.slice(0, 8) + random.slice(-8))
 }
 
 /** A fresh task id that a person can type. */

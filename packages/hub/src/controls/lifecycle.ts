@@ -166,37 +166,58 @@ export function expireInto(draft: MailboxDraft): void {
  * A queue hands out its next control when the one before is settled, so nothing overtakes (R-21).
  */
 export function controlsToHandOut(mailbox: Mailbox, serviceMs: number): readonly IssuedControl[] {
-  const lanes = new Set<string>()
-  const handedOut: IssuedControl[] = []
-  for (const entry of mailbox.open) {
-    const lane = `${entry.taskId}\0${entry.lane}`
-    if (lanes.has(lane) || isExpired(entry, serviceMs)) continue
-    lanes.add(lane)
-    handedOut.push(issuedControl(entry, serviceMs))
-  }
-  return handedOut
+  return entriesToHandOut(mailbox, serviceMs).map((entry) => issuedControl(entry, serviceMs))
 }
 
-/**
- * The controls to push down a stream of an agent that acknowledges.
- * An agent that lost its journal says so in its first sync; a verb that must not be applied twice waits for that
- * unless the stream already named the journal that the mailbox knows (R-27).
- * @param stream - what the stream's request named, if anything: its boot, and its journal with, behind a space, how many
- * records that had when the boot opened it.
- */
+/** The entries of {@link controlsToHandOut}: for who needs few of them in the form that agents get. */
+export function entriesToHandOut(mailbox: Mailbox, serviceMs: number): readonly ControlEntry[] {
+  const states = new Set<string>()
+  const others = new Set<string>()
+  return mailbox.open.filter((entry) => {
+    const { lane, taskId } = entry
+    const isState = lane === 'state'
+    // There may be hundreds, most of this lane: no text is made for them.
+    const key = isState ? taskId : `${taskId}\0${lane}`
+    const lanes = isState ? states : others
+    if (lanes.has(key) || isExpired(entry, serviceMs)) return false
+    lanes.add(key)
+    return true
+  })
+}
+
+/** What a stream's request named, if anything: its boot, and its journal with, behind a space, how many records that had when the boot opened it. */
+export interface NamedByStream {
+  readonly bootNonce?: string | undefined
+  readonly journal: string | undefined
+}
+
+/** The controls to push down a stream of an agent that acknowledges. */
 export function controlsToPush(
   mailbox: Mailbox,
   serviceMs: number,
-  stream: { readonly bootNonce?: string | undefined; readonly journal: string | undefined },
+  stream: NamedByStream,
 ): readonly IssuedControl[] {
   const handedOut = controlsToHandOut(mailbox, serviceMs)
+  return takesVerbsOnce(mailbox, stream) ? handedOut : handedOut.filter(isPushedToAny)
+}
+
+/** Whether a control may be pushed to an agent that could have lost its journal. */
+export function isPushedToAny(control: IssuedControl): boolean {
+  return control.delivery !== 'atMostOnce'
+}
+
+/**
+ * Whether a verb that must not be applied twice may be pushed.
+ * An agent that lost its journal says so in its first sync; such a verb waits for that unless the stream already named the
+ * journal that the mailbox knows (R-27).
+ */
+export function takesVerbsOnce(mailbox: Mailbox, stream: NamedByStream): boolean {
   const [journalId, openedAt] = stream.journal?.split(' ') ?? []
   const isAsKnown = journalId !== undefined && journalId === mailbox.journalId
   // Once a sync of the same boot has been taken in, that has judged it.
   const isJudged = stream.bootNonce !== undefined && stream.bootNonce === mailbox.boot?.bootNonce
   const mayBeRestored = openedAt !== undefined && Number(openedAt) < (mailbox.journalPosition ?? 0)
-  if (isAsKnown && (isJudged || !mayBeRestored)) return handedOut
-  return handedOut.filter((control) => control.delivery !== 'atMostOnce')
+  return isAsKnown && (isJudged || !mayBeRestored)
 }
 
 /** Whether two controls contend: same task, same lane. */
@@ -204,7 +225,8 @@ export function sameLane(a: IssuedControl, b: IssuedControl): boolean {
   return a.taskId === b.taskId && a.lane === b.lane
 }
 
-function issuedControl(entry: ControlEntry, serviceMs: number): IssuedControl {
+/** The entry in the form that agents get. */
+export function issuedControl(entry: ControlEntry, serviceMs: number): IssuedControl {
   const { controlId, epoch, revision, lane, action, taskId, args, delivery } = entry
   const left =
     entry.expiresAtServiceMs === undefined ? {} : { ttlMs: Math.ceil(entry.expiresAtServiceMs - serviceMs) }

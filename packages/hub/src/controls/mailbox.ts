@@ -102,7 +102,13 @@ export function findControl(mailbox: Mailbox, controlId: string): ControlEntry |
 
 /** A control as operators see it. */
 export function controlRecord(agentId: string, entry: ControlEntry): ControlRecord {
-  const { lanePolicy: _, expiresAtServiceMs: __, hubBoot: ___, ...rest } = entry
-  const { missingSyncs: ____, endedOtherwise: _____, ...record } = rest
+  const {
+    lanePolicy: _,
+    expiresAtServiceMs: __,
+    hubBoot: ___,
+    missingSyncs: ____,
+    endedOtherwise: _____,
+    ...record
+  } = entry
   return { agentId, ...record }
 }

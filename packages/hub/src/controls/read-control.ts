@@ -21,8 +21,18 @@ export async function readControl(
   if (agentId === undefined) return undefined
   const mailbox = await store.read<Mailbox>('mailboxes', agentId)
   if (mailbox === undefined) return undefined
+  return controlIn(mailbox, memories, controlId) ?? readFromHistory(store, agentId, controlId)
+}
+
+/** The control as operators see it, or undefined if it has left the mailbox. */
+export function controlIn(
+  mailbox: Mailbox,
+  memories: AgentMemories,
+  controlId: string,
+): ControlRecord | undefined {
   const entry = findControl(mailbox, controlId)
-  if (entry === undefined) return readFromHistory(store, agentId, controlId)
+  if (entry === undefined) return undefined
+  const { agentId } = mailbox
   // A stamp may still wait in memory for the next commit.
   return withWritten(controlRecord(agentId, entry), memories.peek(agentId)?.writes.get(controlId))
 }

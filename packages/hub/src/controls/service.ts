@@ -37,7 +37,7 @@ import { createControl, createTask, expireControls } from './lifecycle.ts'
 import type { MailboxChanges } from './mailbox-changes.ts'
 import { emptyMailbox, type Mailbox } from './mailbox.ts'
 import { notOvertaken, tasksNotOvertaken } from './not-overtaken.ts'
-import { readControl } from './read-control.ts'
+import { controlIn, readControl } from './read-control.ts'
 import { fitAnswer, type FittedAnswer } from './sync-reply.ts'
 import { taskRecords } from './task-records.ts'
 
@@ -132,12 +132,13 @@ class StoredControlService implements ControlService {
       ...idempotency,
     }
     traceControl('accepted', controlId)
-    const { result } = await this.#change(agentId, (mailbox, time) =>
-      createControl(mailbox, control, time, this.#writes(agentId)),
+    const { result, mailbox } = await this.#change(agentId, (before, time) =>
+      createControl(before, control, time, this.#writes(agentId)),
     )
     if (result.kind === 'refused') throw controlRefusal(request, result)
     traceControl('committed', result.controlId)
-    const record = await this.control(result.controlId)
+    const { controlId: madeId } = result
+    const record = controlIn(mailbox, this.#options.memories, madeId) ?? (await this.control(madeId))
     if (record === undefined) {
       throw new HubError('control_not_found', `Control ${result.controlId} is no longer on record.`)
     }

@@ -1,6 +1,6 @@
 /** What a stream is told when its agent's mailbox has changed: level by level, so that a lost change costs nothing. */
-import { encodeCommands, type IssuedControl } from '@downlink/protocol'
-import { controlsToHandOut, controlsToPush } from '../controls/lifecycle.ts'
+import { encodeCommands, type IssuedControl, type Revision } from '@downlink/protocol'
+import { entriesToHandOut, isPushedToAny, issuedControl, takesVerbsOnce } from '../controls/lifecycle.ts'
 import type { Mailbox } from '../controls/mailbox.ts'
 import { notOvertaken } from '../controls/not-overtaken.ts'
 import type { Pusher, Session } from './session.ts'
@@ -22,7 +22,6 @@ export function createPusher(hub: PushHub, session: Session, journalId: string |
   return new MailboxPusher(hub, session, journalId)
 }
 
-const NO_CONTROLS: ReadonlyMap<string, string> = new Map()
 const NO_TASKS: ReadonlySet<string> = new Set()
 
 /** A class, as functions of each stream would weigh more than all that they know. */
@@ -32,7 +31,7 @@ class MailboxPusher implements Pusher {
   readonly #journalId: string | undefined
   #version = -1
   /** Revisions of the controls, and the tasks, that this stream or a sync's reply has told of. */
-  #toldControls = NO_CONTROLS
+  #toldControls: Map<string, Revision> | undefined
   #toldTasks = NO_TASKS
 
   constructor(hub: PushHub, session: Session, journalId: string | undefined) {
@@ -45,29 +44,38 @@ class MailboxPusher implements Pusher {
     const session = this.#session
     if (session.isEnded || mailbox.version < this.#version) return
     this.#version = mailbox.version
+    const serviceMs = this.#hub.serviceMs()
     const waiting = mailbox.tasks.filter((task) => task.state === 'assigned').map((task) => task.taskId)
     const current = notOvertaken(
-      controlsToHandOut(mailbox, this.#hub.serviceMs()),
+      entriesToHandOut(mailbox, serviceMs),
       mailbox,
       this.#hub.decided(session.agentId),
     )
-    const untold = current.filter(
-      (control) =>
-        this.#toldControls.get(control.controlId) !== revisionOf(control) &&
-        repliedControlIds?.has(control.controlId) !== true,
-    )
-    const allowed = this.#pushable(mailbox)
-    const pushed = untold.filter((control) => allowed.has(control.controlId))
+    const fresh = current.filter((control) => !this.#isTold(control))
+    const untold = fresh.filter((control) => repliedControlIds?.has(control.controlId) !== true)
+    const pushed = untold.filter(this.#pushable(mailbox)).map((entry) => issuedControl(entry, serviceMs))
     this.#push(pushed)
     const hasNewTasks = waiting.some(
       (taskId) => !this.#toldTasks.has(taskId) && repliedTaskIds?.has(taskId) !== true,
     )
     if (pushed.length < untold.length || hasNewTasks) session.sendSync('wake')
-    this.#toldControls =
-      current.length === 0
-        ? NO_CONTROLS
-        : new Map(current.map((control) => [control.controlId, revisionOf(control)]))
+    this.#noteTold(current, fresh)
     this.#toldTasks = waiting.length === 0 ? NO_TASKS : new Set(waiting)
+  }
+
+  #isTold({ controlId, epoch, revision }: IssuedControl): boolean {
+    const told = this.#toldControls?.get(controlId)
+    return told?.revision === revision && told.epoch === epoch
+  }
+
+  /** Takes over what has been told of now; `fresh` are those of `current` that had not been before. */
+  #noteTold(current: readonly IssuedControl[], fresh: readonly IssuedControl[]): void {
+    const isOnlyMore = current.length === (this.#toldControls?.size ?? 0) + fresh.length
+    if (!isOnlyMore || current.length === 0) this.#toldControls = undefined
+    for (const { controlId, epoch, revision } of isOnlyMore ? fresh : current) {
+      this.#toldControls ??= new Map()
+      this.#toldControls.set(controlId, { epoch, revision })
+    }
   }
 
   #push(controls: readonly IssuedControl[]): void {
@@ -85,22 +93,15 @@ class MailboxPusher implements Pusher {
       this.#session.send({ bytes, onWritten: () => this.#hub.onWritten(agentId, controlIds) })
   }
 
-  #pushable(mailbox: Mailbox): ReadonlySet<string> {
+  #pushable(mailbox: Mailbox): (control: IssuedControl) => boolean {
     const { boot } = this.#session
-    const serviceMs = this.#hub.serviceMs()
-    const controls =
-      boot === undefined
-        ? controlsToHandOut(mailbox, serviceMs).filter(isPushedToOriginals)
-        : controlsToPush(mailbox, serviceMs, { bootNonce: boot.bootNonce, journal: this.#journalId })
-    return new Set(controls.map((control) => control.controlId))
+    if (boot === undefined) return isPushedToOriginals
+    const stream = { bootNonce: boot.bootNonce, journal: this.#journalId }
+    return takesVerbsOnce(mailbox, stream) ? () => true : isPushedToAny
   }
 }
 
 /** An original applies a pushed cancel or pause; its resume only works with the task in `newTasks`, other verbs go out once (R-40 to R-42). */
 function isPushedToOriginals(control: IssuedControl): boolean {
   return control.action === 'cancel' || control.action === 'pause'
-}
-
-function revisionOf(control: IssuedControl): string {
-  return `${control.epoch}.${control.revision}`
 }

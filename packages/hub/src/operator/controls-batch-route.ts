@@ -54,7 +54,7 @@ export function addControlsBatchRoute(routes: OperatorRoutes): void {
         })
       const { body } = request
       if ('selector' in body) return issueToSelected(routes, body, issue)
-      return { items: await Promise.all(body.items.map((item, index) => issueItem(item, index, issue))) }
+      return { items: await issueItems(body.items, issue) }
     },
   )
 }
@@ -71,6 +71,22 @@ function assertRoomForSuffix(key: string | undefined): void {
 
 /** Makes one control. Never throws: one that is refused must not hide what became of the others. */
 type Issue = (agentId: string, control: ControlRequest, keySuffix: string) => Promise<BatchControlResult>
+
+/**
+ * Evaluates a part while the disk works on the part before, so that neither waits for the other, and nothing else waits for all.
+ */
+async function issueItems(
+  items: readonly AgentControlRequest[],
+  issue: Issue,
+): Promise<readonly BatchControlResult[]> {
+  const parts: Promise<BatchControlResult[]>[] = []
+  for (let from = 0; from < items.length; from += limits.STORE_BATCH_ENTRIES_MAX) {
+    await parts.at(-2)
+    const part = items.slice(from, from + limits.STORE_BATCH_ENTRIES_MAX)
+    parts.push(Promise.all(part.map((item, index) => issueItem(item, from + index, issue))))
+  }
+  return (await Promise.all(parts)).flat()
+}
 
 /** Two items for one task are two controls: their place tells them apart when the request is repeated. */
 function issueItem(item: AgentControlRequest, index: number, issue: Issue): Promise<BatchControlResult> {

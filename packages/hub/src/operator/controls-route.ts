@@ -4,7 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Asker } from '../controls/control-request.ts'
 import type { Until } from '../controls/control-waits.ts'
 import { controlsOf } from '../controls/read-control.ts'
-import { traceControl } from '../control-trace.ts'
+import { isTraced, traceControl } from '../control-trace.ts'
 import { assertNotRevoked } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
 import { makeControl } from './make-control.ts'
@@ -136,7 +136,7 @@ async function createControl(
   using slot = timeoutMs === undefined ? undefined : waits.reserve(agent.agentId, operator.tokenId)
   const asker = askerOf(request, operator)
   const { record, isReplay } = await makeControl(routes, agent.agentId, request.body, asker)
-  reply.raw.once('finish', () => traceControl('replied', record.controlId))
+  if (isTraced()) reply.raw.once('finish', () => traceControl('replied', record.controlId))
   void reply.code(isReplay ? 200 : 201)
   if (slot === undefined || timeoutMs === undefined) return record
   return (await slot.wait(record.controlId, until, timeoutMs, goneSignal(reply))) ?? record

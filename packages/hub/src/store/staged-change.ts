@@ -1,6 +1,7 @@
 /** One update on its way: evaluated on a document, staged on top of others, gathered into a batch, answered. */
 import { limits } from '@downlink/protocol'
 import type { CommitBatch, DocumentWrite, HistoryWrite } from './commit-batch.ts'
+import { documentJson, jsonOf, type JsonParts } from './document-json.ts'
 import type { Bucket, Change as StoreChange } from './store.ts'
 
 /** A change of whatever document and result; only the caller of `update` knows the types. */
@@ -24,6 +25,8 @@ export interface Slot {
   bytes: number
   version: number
   document?: unknown
+  /** Of its JSON, staged or committed, for the next change. */
+  parts: JsonParts | undefined
   loaded: boolean
   /** Who waits for the document to be read. */
   readonly arrivals: { loaded(slot: Slot): void; failed(error: unknown): void }[]
@@ -71,20 +74,15 @@ export function evaluate(pending: Pending, document: unknown): Evaluation {
  */
 export function stage(slot: Slot, evaluation: Answer & { readonly change: Change }): Staged {
   const { document, history = [] } = evaluation.change
-  const json = jsonOf(document)
+  const { json, parts } = documentJson(document, slot.parts)
   const rows = history.map(({ data, ...entry }) => ({
     ...entry,
     atMs: Math.trunc(entry.atMs),
     json: jsonOf(data),
   }))
+  slot.parts = parts
   const bytes = rows.reduce((sum, row) => sum + Buffer.byteLength(row.json), Buffer.byteLength(json))
   return { slot, document, json, history: rows, bytes, answers: [evaluation] }
-}
-
-function jsonOf(value: unknown): string {
-  const json = JSON.stringify(value) as string | undefined
-  if (json === undefined) throw new TypeError('A document must be JSON; return a plain object.')
-  return json
 }
 
 /** The next batch: from the front of the queue as much as fits, one at least, with one write for each document. */

@@ -16,8 +16,8 @@ const COMMIT = channel('downlink:hub:commit')
 /**
  * The documents of a store as its process sees them, committed and on their way.
  *
- * One batch is under way at a time; what arrives meanwhile goes into the next. Several updates of one document are
- * evaluated one on top of the other and need only one write in a batch. When a batch fails, so does everything that rests on
+ * One batch is under way at a time; what arrives meanwhile goes into the next, which is sent before anybody is told of the
+ * one before. Several updates of one document are evaluated one on top of the other and need only one write in a batch. When a batch fails, so does everything that rests on
  * it, and those documents are read anew.
  */
 export class StagedDocuments {
@@ -129,6 +129,7 @@ export class StagedDocuments {
       key,
       bytes: 0,
       version: 0,
+      parts: undefined,
       loaded: false,
       arrivals: [arrival],
       staged: [],
@@ -177,7 +178,9 @@ export class StagedDocuments {
     slot.staged.push(staged)
     this.#queue.push(staged)
     this.#waitingBytes += staged.bytes
-    this.#schedule()
+    // The disk may begin while the rest of a large request is still being evaluated.
+    if (this.#queue.length >= limits.STORE_BATCH_ENTRIES_MAX) this.#send()
+    else this.#schedule()
   }
 
   /** Sends after this turn's microtasks, so that what one event brings goes into one commit. */
@@ -191,6 +194,7 @@ export class StagedDocuments {
   }
 
   #send(): void {
+    if (this.#sending || this.#queue.length === 0) return
     const { batch, slots, staged } = batchOf(this.#queue)
     this.#queue = this.#queue.slice(staged.length)
     this.#sending = true
@@ -220,6 +224,8 @@ export class StagedDocuments {
     for (const slot of slots) if (slot.staged.length === 0) this.#cache.release(slot)
     const changedElsewhere = conflicting.flatMap((slot) => this.#unstage(slot))
     if (stored.length > 0) COMMIT.publish({ entries: stored.length })
+    // Before anybody is told: the disk works on the next meanwhile.
+    this.#schedule()
     answerAll(stored)
     if (stored.some(({ history }) => history.length > 0)) {
       for (const listener of this.#historyListeners) listener()
