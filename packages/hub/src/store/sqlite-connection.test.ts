@@ -46,7 +46,7 @@ it('given a database that fails again and again > it is opened after a pause tha
   const { connection } = await connectSqlite(request, clock, () => (restarts += 1))
   const readAll = async (): Promise<void> => {
     for (let n = 0; n < DOCUMENTS; n++)
-      await connection.request('read', { bucket: 'mailboxes', key: `k${n}` })
+      await connection.request('read', { documents: [{ bucket: 'mailboxes', key: `k${n}` }] })
   }
   const pausesMs: number[] = []
   for (let failures = 1; pausesMs.filter((ms) => ms === limits.STORE_REOPEN_MS_MAX).length < 2; failures++) {

@@ -25,10 +25,19 @@ export interface Opened {
   readonly serviceMs: number
 }
 
+/** Which document. */
+export interface DocumentKey {
+  readonly bucket: Bucket
+  readonly key: string
+}
+
 /** Each kind of request, what it carries and what is answered. */
 export interface Exchanges {
   commit: { carries: { batch: CommitBatch; serviceMs: number }; answer: CommitReply }
-  read: { carries: { bucket: Bucket; key: string }; answer: StoredDocument | undefined }
+  read: {
+    carries: { documents: readonly DocumentKey[] }
+    answer: readonly (StoredDocument | undefined)[]
+  }
   list: {
     carries: { bucket: Bucket; after: string; limit: number }
     answer: readonly { key: string; json: string }[]

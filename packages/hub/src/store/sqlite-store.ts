@@ -4,6 +4,7 @@ import type { Clock, Timer } from '@downlink/protocol'
 import { historyEntryOf } from './commit-batch.ts'
 import type { CommitCounts } from './commit-counts.ts'
 import { countCommits } from './count-commits.ts'
+import { gatherReads } from './gather-reads.ts'
 import { createServiceTime, epochFloor } from './service-time.ts'
 import { connectSqlite } from './sqlite-connection.ts'
 import type { SqliteConnection } from './sqlite-connection.ts'
@@ -84,7 +85,7 @@ class SqliteStore implements Store {
     this.#connection = connection
     this.#backend = watchBackend(
       {
-        load: (bucket, key) => connection.request('read', { bucket, key }),
+        load: gatherReads((documents) => connection.request('read', { documents })),
         commit: (batch, onSent) => {
           // Read when the batch goes, after all of its changes have been evaluated: no stamp that is stored lies ahead of it.
           const serviceMs = this.serviceMs()

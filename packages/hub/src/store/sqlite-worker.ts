@@ -28,7 +28,7 @@ function perform(database: SqliteDatabase, request: Request): unknown {
     case 'commit':
       return database.commit(request.batch, request.serviceMs)
     case 'read':
-      return database.read(request.bucket, request.key)
+      return request.documents.map(({ bucket, key }) => database.read(bucket, key))
     case 'list':
       return database.list(request.bucket, request.after, request.limit)
     case 'history':
