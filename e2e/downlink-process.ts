@@ -25,9 +25,14 @@ export function startDownlink(
   cwd: string,
   args: readonly string[],
   within: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
 ): DownlinkProcess {
   const [program = '', ...all] = [...within, process.execPath, '--conditions=@downlink/source', MAIN, ...args]
-  const child = spawn(program, all, { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(program, all, {
+    cwd,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  })
   let text = ''
   const watchers = new Set<() => void>()
   const take = (chunk: Buffer): void => {

@@ -28,6 +28,9 @@ export interface NetworkHubOptions {
   /** A command that runs another one, such as `ip netns exec NAME`. */
   readonly within?: readonly string[]
   readonly send?: Send
+  /** More of the command line. */
+  readonly args?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /** A hub that runs. */
@@ -51,7 +54,7 @@ export async function startNetworkHub(options: NetworkHubOptions): Promise<Netwo
   const { folder, heartbeat, host = '127.0.0.1', within = [], send = sendFromHere } = options
   await mkdir(folder, { recursive: true })
   const args = ['hub', '--port', String(options.port ?? 0), '--host', host, '--heartbeat', heartbeat]
-  const hub = startDownlink(folder, [...args, '--data', '.'], within)
+  const hub = startDownlink(folder, [...args, '--data', '.', ...(options.args ?? [])], within, options.env)
   endWithThisProcess(hub.child)
   await hub.prints(/operator token/)
   const port = Number(/http:\S+:(\d+)/.exec(hub.text())?.[1])

@@ -1,8 +1,9 @@
 /** An agent that stood still, as when its machine is suspended, and one whose wall clock jumps. */
-import { globSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createFakeWall } from './fake-wall.ts'
 import { mark, markOnce } from './mark-once.ts'
 import { tellMeasured } from './measured.ts'
 import { startNetworkAgent, type NetworkAgent } from './network-agent.ts'
@@ -70,18 +71,10 @@ describe.concurrent('given an agent that hears its hub by a stream', () => {
   ] as const)(
     'when its wall clock jumps %s > controls are applied, once',
     async ([name, offset, hasJumped]) => {
-      const [library] = globSync('/usr/lib/**/faketime/libfaketimeMT.so.1')
-      expect(library, 'install the package faketime').toBeDefined()
-      const offsetFile = join(folder, `offset-${name}`)
-      writeFileSync(offsetFile, '+0\n')
-      await using agent = await agentOf(name, {
-        LD_PRELOAD: library ?? '',
-        FAKETIME_TIMESTAMP_FILE: offsetFile,
-        FAKETIME_NO_CACHE: '1',
-        FAKETIME_DONT_FAKE_MONOTONIC: '1',
-      })
+      const wall = createFakeWall(folder, name)
+      await using agent = await agentOf(name, wall.env)
       await markOnce(hub, agent, name, 't-before')
-      writeFileSync(offsetFile, `${offset}\n`)
+      wall.set(offset)
       const issuedMs = Date.now()
       const control = await hub.mark(name, 't-after')
       const saidMs = await agent.applies('mark t-after')

@@ -26,7 +26,7 @@ export const TOOLS: readonly Tool[] = [
   },
   { name: 'nginx', aptPackage: 'nginx-light', tests: ['e2e/{nginx,certificates}.network.test.ts'] },
   { name: 'haproxy', aptPackage: 'haproxy', tests: ['e2e/haproxy.network.test.ts'] },
-  { name: 'faketime', aptPackage: 'faketime', tests: ['e2e/suspend.network.test.ts'] },
+  { name: 'faketime', aptPackage: 'faketime', tests: ['e2e/{suspend,wall-clock}.network.test.ts'] },
   { name: 'strace', aptPackage: 'strace', tests: ['e2e/disk-faults.test.ts'] },
   { name: 'mkfs.ext4', aptPackage: 'e2fsprogs', tests: ['e2e/disk-faults.test.ts'] },
   { name: 'ip', aptPackage: 'iproute2', tests: ['e2e/netns.network.test.ts'] },

@@ -247,7 +247,7 @@ class DownlinkAgent implements Agent {
           onGap()
         }),
       watchAnswers: (onAnswer) => sync.watchAnswers(onAnswer),
-      hubOffsetMs: () => exchange.hubClock.offsetMs,
+      hubClock: exchange.hubClock,
       ...(mode === undefined ? {} : { mode }),
       ...(livenessMsMin === undefined ? {} : { livenessMsMin }),
     })

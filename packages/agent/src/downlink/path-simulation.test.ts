@@ -56,7 +56,12 @@ async function over(kind: PathKind, seed: number, mode: DownlinkMode = 'auto') {
       if (flips.at(-1) !== uses) flips.push(uses)
     },
     // As syncs would tell it: the hub's clock, less the time that a reply takes.
-    hubOffsetMs: () => clock.wallMs() - clock.monotonicMs() - 20,
+    hubClock: {
+      get offsetMs() {
+        return clock.wallMs() - clock.monotonicMs() - 20
+      },
+      heard: () => undefined,
+    },
   })
   return {
     path,

@@ -5,6 +5,7 @@ import {
   parseHeartbeat,
   type Clock,
   type DownlinkEvent,
+  type Heartbeat,
   type Random,
   type Timer,
 } from '@downlink/protocol'
@@ -49,8 +50,8 @@ export interface DownlinkOptions {
   readonly watchGaps?: (onGap: () => void) => Disposable
   /** Tells, until disposed of, that the hub has answered something else: whatever kept a stream from reaching it is over. @defaultValue nothing tells */
   readonly watchAnswers?: (onAnswer: () => void) => Disposable
-  /** How far the hub's wall clock is ahead of our monotonic one, ms, if that is known: it tells how late heartbeats come. */
-  readonly hubOffsetMs?: () => number | undefined
+  /** What is known of the hub's wall clock. @defaultValue nothing */
+  readonly hubClock?: KnownHubClock
   /** @internal */
   readonly livenessMsMin?: number
 }
@@ -219,8 +220,9 @@ class Downlink {
   }
 
   private frameOf({ heartbeatMs, lastHeartbeat }: EventStream, frame: DownlinkEvent): ConnectionEvent {
-    const offsetMs = frame.type === 'ping' ? this.options.hubOffsetMs?.() : undefined
     const heartbeat = frame.type === 'ping' ? parseHeartbeat(frame.comment) : undefined
+    if (heartbeat !== undefined) this.options.hubClock?.heard(heartbeat, heartbeatMs)
+    const offsetMs = this.options.hubClock?.offsetMs
     if (offsetMs === undefined || heartbeat === undefined) return { type: 'frame', frame, heartbeatMs }
     // When it was read, unless another one has been read since.
     const readMs =
@@ -229,6 +231,14 @@ class Downlink {
         : this.options.clock.monotonicMs()
     return { type: 'frame', frame, heartbeatMs, lagMs: readMs + offsetMs - heartbeat.hubMs }
   }
+}
+
+/** How far the hub's wall clock is ahead of our monotonic one: it tells how late heartbeats come. */
+export interface KnownHubClock {
+  /** In ms, if it is known. */
+  readonly offsetMs: number | undefined
+  /** Told of each heartbeat when it is read. */
+  heard(heartbeat: Heartbeat, heartbeatMs: number): void
 }
 
 function failureOf(error: unknown): { readonly failure: ConnectionFailure; readonly retryAfterMs?: number } {
