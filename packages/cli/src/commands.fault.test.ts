@@ -172,6 +172,7 @@ test('given one agent > its path, and when it came and went and why, the last ch
     transport: 'stream',
     labels: { region: 'eu' },
     roundTripMs: 84,
+    lagMs: 3_100,
     path,
     openControls: 1,
     taskCount: 2,
@@ -180,7 +181,7 @@ test('given one agent > its path, and when it came and went and why, the last ch
   reply = () => ({ status: 200, body: agent })
   const { code, out } = await downlink(['agents', 'a1'])
   expect([code, requests]).toEqual([0, ['GET /api/v1/agents/a1']])
-  expect(out).toMatch(/^round trip +84 ms\nlag +2\.5 s\npath +Something holds back\. Switch it off\.$/m)
+  expect(out).toMatch(/^round trip +84 ms\nlag +3\.1 s\npath +Something holds back\. Switch it off\.$/m)
   expect(out.split('\n').slice(-5)).toEqual([
     expect.stringMatching(/^SINCE +STATUS +WHY$/),
     expect.stringMatching(/^2026-01-01T00:02:00\.000Z +late +of a later\S+version$/),

@@ -165,12 +165,12 @@ describe('given a running hub', () => {
     expect(await of('sync', { pad: 'x'.repeat(1_100_000) })).toMatchObject({ error: 'body_too_large' })
   })
 
-  test('when a sync echoes a heartbeat and tells of the path > operators see round trip and verdict', async () => {
+  test('when a sync echoes a heartbeat and tells of the path (R-51, R-17) > operators see round trip, lag and verdict', async () => {
     const agent = await fixture.enroll('a1')
     await using stream = await agent.openStream(boot('boot-1', 1))
     const text = await stream.until(/: hb n=\d+ t=\d+/)
     const [, counter, hubMs] = /: hb n=(\d+) t=(\d+)/.exec(text) ?? []
-    const heartbeat = { counter: Number(counter), hubMs: Number(hubMs), agoMs: 0 }
+    const heartbeat = { counter: Number(counter), hubMs: Number(hubMs), agoMs: 0, lagMs: 7 }
     const path = { verdict: 'cut-idle', idleMs: 12_000 }
     const reply = await agent.sync(ours(2, { heartbeat, path }))
     expect(reply.body.hubMs).toBeGreaterThanOrEqual(heartbeat.hubMs)
@@ -178,6 +178,7 @@ describe('given a running hub', () => {
     expect(await record()).toMatchObject({
       status: 'online',
       roundTripMs: expect.any(Number) as unknown,
+      lagMs: 7,
       path: {
         ...path,
         sentence: expect.stringContaining('12 s') as unknown,
@@ -186,7 +187,8 @@ describe('given a running hub', () => {
     })
     await agent.sync(ours(3, { heartbeat: { ...heartbeat, counter: 999_999 }, path: { verdict: 'later' } }))
     expect(await record(), 'what a sync leaves out is not known any more').not.toHaveProperty('path')
-    expect(await record(), 'an echo of no heartbeat of ours proves nothing').not.toHaveProperty('roundTripMs')
+    const unproven = 'an echo of no heartbeat of ours proves nothing'
+    for (const name of ['roundTripMs', 'lagMs']) expect(await record(), unproven).not.toHaveProperty(name)
   })
 
   test('when the hub drains > streams are told when to come back, waits are answered, and nothing listens', async () => {

@@ -112,6 +112,8 @@ export interface AgentRecord {
   readonly keyRotation?: 'asked'
   /** From the hub's writing of a heartbeat to its echo in the last sync, ms: the way down and up. */
   readonly roundTripMs?: number
+  /** How late the heartbeat of that echo came to the agent, ms, beyond the quickest way that it knows. */
+  readonly lagMs?: number
   /** What the agent sees of the path between, in one word and in a sentence with its remedy. */
   readonly path?: PathReport & PathAdvice
   readonly openControls: number

@@ -47,6 +47,8 @@ export interface HeartbeatEcho {
   readonly counter: number
   readonly hubMs: number
   readonly agoMs: number
+  /** How late it came, ms, by the hub's clock as far as its replies tell that; absent before the first. */
+  readonly lagMs?: number
 }
 
 /** Which start of which process speaks, and how many requests it has begun. */
@@ -215,9 +217,10 @@ function parseHeartbeatEcho(value: Json | undefined): HeartbeatEcho | undefined 
   const counter = integerField(value, 'counter', 0, Number.MAX_SAFE_INTEGER)
   const hubMs = integerField(value, 'hubMs', 0, Number.MAX_SAFE_INTEGER)
   const agoMs = integerField(value, 'agoMs', 0, Number.MAX_SAFE_INTEGER)
+  const lagMs = integerField(value, 'lagMs', 0, Number.MAX_SAFE_INTEGER)
   return counter === undefined || hubMs === undefined || agoMs === undefined
     ? undefined
-    : { counter, hubMs, agoMs }
+    : { counter, hubMs, agoMs, ...(lagMs === undefined ? {} : { lagMs }) }
 }
 
 function parseRevision(value: Json): Revision | undefined {

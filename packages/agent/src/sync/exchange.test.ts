@@ -126,6 +126,15 @@ describe('given a request', () => {
     })
   })
 
+  test('when replies have told the hub’s clock > it says how late the heartbeat came (R-51)', async () => {
+    expect(exchange.prepare().heartbeat).not.toHaveProperty('lagMs')
+    await sync({ hubMs: 9 })
+    const { heartbeat } = exchange.prepare()
+    expect(heartbeat, 'clocks that are apart must not say that it came early').toMatchObject({ lagMs: 0 })
+    await sync({ hubMs: 9 + 40 + 25 })
+    expect(exchange.prepare().heartbeat).toMatchObject({ agoMs: 40, lagMs: 25 })
+  })
+
   test('when something is known of the path > it says so', () => {
     expect(exchange.prepare()).not.toHaveProperty('path')
     path = { verdict: 'cut-idle', idleMs: 12_000 }

@@ -81,6 +81,7 @@ export class SyncExchange {
               counter: heartbeat.counter,
               hubMs: heartbeat.hubMs,
               agoMs: Math.max(0, Math.round(clock.monotonicMs() - heartbeat.receivedMs)),
+              ...this.#lagOf(heartbeat),
             },
           }),
       ...(path.verdict === 'unknown' ? {} : { path }),
@@ -110,6 +111,11 @@ export class SyncExchange {
     controls.deliver(reply.controls, { kind: 'sync', counter })
     if (reply.rotateKey === true) this.#options.onKeyOutdated()
     if (reply.upgrade !== undefined) this.#options.onUpgrade(reply.upgrade.version)
+  }
+
+  #lagOf({ receivedMs, hubMs }: ReceivedHeartbeat): { readonly lagMs?: number } {
+    const { offsetMs } = this.hubClock
+    return offsetMs === undefined ? {} : { lagMs: Math.max(0, Math.round(receivedMs + offsetMs - hubMs)) }
   }
 
   async #takeOn({ newTasks, controls }: SyncReply): Promise<void> {

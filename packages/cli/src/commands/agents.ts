@@ -70,14 +70,14 @@ async function showAgent(context: CommandContext, agentId: string, flags: Operat
 }
 
 function detailRows(agent: AgentRecord, wallMs: number): readonly (readonly Cell[])[] {
-  const { path, roundTripMs } = agent
+  const { path, roundTripMs, lagMs = path?.lagMs } = agent
   const system = [agent.os, agent.arch].filter((word) => word !== undefined)
   const facts: readonly (readonly [string, Cell | undefined])[] = [
     ['status', presenceCell(agent.status)],
     ['via', agent.transport],
     ['last seen', agoText(agent.lastSeenAt, wallMs)],
     ['round trip', roundTripMs === undefined ? undefined : durationText(roundTripMs)],
-    ['lag', path?.lagMs === undefined ? undefined : durationText(path.lagMs)],
+    ['lag', lagMs === undefined ? undefined : durationText(lagMs)],
     ['path', path === undefined ? undefined : [path.sentence, path.remedy].join(' ').trim()],
     ['name', agent.name],
     ['version', agent.version],

@@ -8,6 +8,8 @@ export interface StreamProof {
   readonly roundTripMs: number
   /** How long the agent had it: that long nothing newer had arrived, ms. */
   readonly agoMs: number
+  /** How late it came to the agent, as far as that knows, ms. */
+  readonly lagMs?: number
 }
 
 /** What is known of an agent's stream. */
@@ -21,8 +23,12 @@ export interface StreamEvidence {
 }
 
 /** The proof that an echo is, or undefined if its heartbeat was not this hub's. */
-export function proofOf({ agoMs }: HeartbeatEcho, roundTripMs: number | undefined): StreamProof | undefined {
-  return roundTripMs === undefined ? undefined : { roundTripMs, agoMs }
+export function proofOf(
+  { agoMs, lagMs }: HeartbeatEcho,
+  roundTripMs: number | undefined,
+): StreamProof | undefined {
+  if (roundTripMs === undefined) return undefined
+  return { roundTripMs, agoMs, ...(lagMs === undefined ? {} : { lagMs }) }
 }
 
 /** What is known of `session` now. @param proof - of its agent's last sync. */

@@ -61,10 +61,11 @@ function keyOf({ keys, rotation }: AgentDocument): Pick<AgentRecord, 'keyCreated
   }
 }
 
-function pathOf(memory: AgentMemory | undefined): Pick<AgentRecord, 'roundTripMs' | 'path'> {
+function pathOf(memory: AgentMemory | undefined): Pick<AgentRecord, 'roundTripMs' | 'lagMs' | 'path'> {
   const { streamProof, path } = memory ?? {}
   return {
     ...(streamProof === undefined ? {} : { roundTripMs: streamProof.roundTripMs }),
+    ...(streamProof?.lagMs === undefined ? {} : { lagMs: streamProof.lagMs }),
     ...(path === undefined ? {} : { path: { ...path, ...pathAdvice(path) } }),
   }
 }

@@ -107,6 +107,9 @@ export const agentReply: TSchema = shape<AgentRecord>(
       }),
     ),
     roundTripMs: optional(whole('The way down and up, measured by heartbeats, ms.', 42)),
+    lagMs: optional(
+      whole('How late heartbeats come to the agent, beyond the quickest way that it knows, ms.', 3),
+    ),
     path: optional(path),
     openControls: whole('Controls that are not settled.', 0),
     taskCount: whole('Tasks that the hub knows of.', 3),
@@ -128,6 +131,7 @@ export const agentReply: TSchema = shape<AgentRecord>(
         acknowledges: true,
         lastSeenAt: '2026-01-31T12:00:00.000Z',
         roundTripMs: 42,
+        lagMs: 3,
         openControls: 0,
         taskCount: 3,
       },

@@ -49,7 +49,7 @@ export const SYNC_REQUESTS: Samples = [
       { controlId: 'a1~0192', ...revision, state: 'stale', highWater: revision, local: true },
     ],
     decisions: [{ decisionId: 'd1', taskId: 't1', action: 'cancel', basedOn: revision, agoMs: 1 }],
-    heartbeat: { counter: 1, hubMs: 1_700_000_000_000, agoMs: 3 },
+    heartbeat: { counter: 1, hubMs: 1_700_000_000_000, agoMs: 3, lagMs: 2 },
     path: { verdict: 'cut-idle', idleMs: 60_000, lagMs: 3 },
   },
 ]
