@@ -103,6 +103,7 @@ test.each<[string, Reply, number, RegExp]>([
     1,
     /failed: No\. \(not_pausable\)/,
   ],
+  ['too late', control(applied, { endedOtherwise: true }), 1, /came too late: the task had ended by itself/],
   ['expired', control({ state: 'expired' }), 1, /expired/],
   [
     'superseded',

@@ -93,9 +93,10 @@ export function endedText(record: ControlRecord): string {
       return `The ${what} expired before the agent took it.${yet} Send it again when the agent is online.`
     case 'superseded':
       return `The ${what} was superseded by a newer control, ${outcome.byControlId}.${yet}`
+    case 'applied':
+      return `The ${what} came too late: the task had ended by itself. Look at: downlink tasks ${record.agentId}`
     case 'pending':
     case 'delivered':
-    case 'applied':
       return `The ${what} went to an agent that confirms nothing; whether it applied it is not known. Look at: downlink tasks ${record.agentId}`
   }
 }

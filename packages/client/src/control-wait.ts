@@ -21,6 +21,7 @@ export function controlReached(record: ControlRecord, until: ControlUntil): Cont
     case 'applied':
       // A verb of the application's own shows in no state that every task has.
       if (until !== 'observed' || !isStateVerb(record.action)) return 'yes'
-      return record.stamps.observed === undefined ? 'not-yet' : 'yes'
+      if (record.stamps.observed !== undefined) return 'yes'
+      return record.endedOtherwise === true ? 'never' : 'not-yet'
   }
 }

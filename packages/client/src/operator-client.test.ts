@@ -78,6 +78,12 @@ test.each<[string, Partial<ControlRecord>, ControlUntil, string]>([
   ['applied', { outcome: { state: 'applied', confirmedBy: 'agent' } }, 'applied', 'yes'],
   ['applied', { outcome: { state: 'applied', confirmedBy: 'agent' } }, 'observed', 'not-yet'],
   [
+    'applied, to a task that ended otherwise',
+    { outcome: { state: 'applied', confirmedBy: 'agent' }, endedOtherwise: true },
+    'observed',
+    'never',
+  ],
+  [
     'observed',
     { outcome: { state: 'applied', confirmedBy: 'agent' }, stamps: { observed: stamp } },
     'observed',

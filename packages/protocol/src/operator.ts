@@ -29,6 +29,8 @@ export interface ControlRecord extends Control {
   readonly mayHaveApplied?: true
   /** Handed to an original agent, which acknowledges nothing; nobody will ever confirm it (R-40). */
   readonly unconfirmed?: true
+  /** A cancel was applied, and then its task reported another end, such as `completed`: it will never be observed (R-23). */
+  readonly endedOtherwise?: true
   /** What the agent said after the control had been superseded or had expired. */
   readonly lateOutcome?: ControlState
 }

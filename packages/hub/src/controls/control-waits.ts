@@ -51,7 +51,7 @@ interface Waiter {
 
 /** Whether a control has come as far as `until` says, or cannot get there any more. */
 export function isReached(
-  control: Pick<ControlRecord, 'outcome' | 'stamps' | 'unconfirmed'>,
+  control: Pick<ControlRecord, 'outcome' | 'stamps' | 'unconfirmed' | 'endedOtherwise'>,
   until: Until,
 ): boolean {
   const { state } = control.outcome
@@ -64,6 +64,7 @@ export function isReached(
       return (
         control.unconfirmed === true ||
         control.stamps.observed !== undefined ||
+        control.endedOtherwise === true ||
         state === 'failed' ||
         state === 'expired' ||
         state === 'superseded'

@@ -190,6 +190,7 @@ describe('given an applied cancel (R-23)', () => {
       bench.entry('c1').stamps,
       'the task said how it ended; its absence afterwards is no cancel',
     ).not.toHaveProperty('observed')
+    expect(bench.entry('c1').endedOtherwise, 'who waits for it must learn that it never will be').toBe(true)
     if (hubMade) expect(bench.taskState('t1')).toBe(status)
   })
 

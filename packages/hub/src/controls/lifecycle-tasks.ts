@@ -29,7 +29,11 @@ export function observeTasks(draft: MailboxDraft, request: SyncRequest, acknowle
       }
     } else if (report !== undefined && entry.action === 'cancel' && endedOtherwise(report.status)) {
       // Once the agent has let go of the task, its absence would look like the end that the cancel wanted.
-      if (entry.endedOtherwise === undefined) draft.replaceSettled({ ...entry, endedOtherwise: true })
+      if (entry.endedOtherwise === undefined) {
+        const ended: ControlEntry = { ...entry, endedOtherwise: true }
+        draft.replaceSettled(ended)
+        draft.logControl('control.ended_otherwise', ended)
+      }
     } else if (entry.endedOtherwise === undefined && isNewestOfItsLane(draft, entry)) {
       if (shows(entry.action, report, acknowledges)) observe(draft, entry)
     }

@@ -26,7 +26,7 @@ export interface ControlEntry extends IssuedControl {
   readonly lateOutcome?: ControlState
   /** An observed cancel that a later sync contradicted. */
   readonly diverged?: true
-  /** An applied cancel whose task then reported another end: its absence later is no cancel. */
+  /** Its task then reported another end, so that its absence later is no cancel. */
   readonly endedOtherwise?: true
   /** Originals: syncs in a row, begun after the write, in which the task was absent or over. */
   readonly missingSyncs?: number
@@ -102,13 +102,6 @@ export function findControl(mailbox: Mailbox, controlId: string): ControlEntry |
 
 /** A control as operators see it. */
 export function controlRecord(agentId: string, entry: ControlEntry): ControlRecord {
-  const {
-    lanePolicy: _,
-    expiresAtServiceMs: __,
-    hubBoot: ___,
-    missingSyncs: ____,
-    endedOtherwise: _____,
-    ...record
-  } = entry
+  const { lanePolicy: _, expiresAtServiceMs: __, hubBoot: ___, missingSyncs: ____, ...record } = entry
   return { agentId, ...record }
 }

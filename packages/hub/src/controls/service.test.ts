@@ -198,6 +198,18 @@ describe('given a waiting operator', () => {
     expect(clock.pendingTimers, 'a finished wait leaves no timer').toBe(0)
   })
 
+  test('when the task ends otherwise after its cancel was applied > whoever waits to see that learns it at once', async () => {
+    await sync({ tasks: [{ taskId: 't1', status: 'running' }] })
+    const cancel = await make('cancel')
+    using slot = waits.reserve('a1', 'op')
+    const waited = slot.wait(cancel.controlId, 'observed', 10_000, signal)
+    await sync({ tasks: [{ taskId: 't1', status: 'completed' }], outcomes: [applied(cancel)] })
+    const ended = { outcome: { state: 'applied' }, endedOtherwise: true }
+    expect(await waited).toMatchObject(ended)
+    expect((await waited)?.stamps.observed).toBeUndefined()
+    expect(await slot.wait(cancel.controlId, 'observed', 10_000, signal)).toMatchObject(ended)
+  })
+
   test('when its time is over, it goes away or the hub stops > it gets the present state', async () => {
     const pause = await make('pause')
     using slot = waits.reserve('a1', 't')

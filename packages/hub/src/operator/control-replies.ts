@@ -113,6 +113,9 @@ export const controlReply: TSchema = shape<ControlRecord & Pick<ControlEntry, 'd
     ),
     unconfirmed: onlyTrue('It went to an original agent, which confirms nothing; nobody ever will.'),
     diverged: onlyTrue('It was observed, and a later report of the task contradicts it.'),
+    endedOtherwise: onlyTrue(
+      'A cancel was applied, and then its task reported another end, such as `completed`: it will never be observed.',
+    ),
     lateOutcome: optional(
       about(controlState, 'What the agent said after it had been superseded or had expired.'),
     ),

@@ -167,7 +167,7 @@ export const auditReply: TSchema = page(
       id: text('Grows; the place to go on from, in this listing and in the feed.', '1042'),
       at: moment('When.'),
       kind: text(
-        'What: `control.created`, `.reissued`, `.observed`, `.settled`, `.late`, `.diverged`; `task.created`, `.changed`, `.decided_locally`; `agent.enrolled`, `.rotation_asked`, `.key_issued`, `.key_rotated`, `.journal_lost`, `.revoked`; `enrollment_key.created`, `.revoked`; `operator_token.created`, `.revoked`; more may come.',
+        'What: `control.created`, `.reissued`, `.observed`, `.settled`, `.late`, `.ended_otherwise`, `.diverged`; `task.created`, `.changed`, `.decided_locally`; `agent.enrolled`, `.rotation_asked`, `.key_issued`, `.key_rotated`, `.journal_lost`, `.revoked`; `enrollment_key.created`, `.revoked`; `operator_token.created`, `.revoked`; more may come.',
         'control.created',
       ),
       agentId: optional(agentId),
