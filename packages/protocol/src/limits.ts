@@ -285,7 +285,13 @@ export const SELECTOR_CHARS_MAX = 2_048
 export const LABELS_MAX = 32
 /** Committed documents that a store keeps in memory, and bytes of them as JSON; the least recently used go first. */
 export const STORE_CACHE_DOCUMENTS_MAX = 4_096
-export const STORE_CACHE_BYTES_MAX = 67_108_864
+export const STORE_CACHE_BYTES_MAX = 16_777_216
+/**
+ * The same for documents of agents that are being steered: 16,384 agents with two each. Reading one anew costs a control
+ * as much as its commit, which it waits for besides.
+ */
+export const STORE_CACHE_KEPT_DOCUMENTS_MAX = 32_768
+export const STORE_CACHE_KEPT_BYTES_MAX = 50_331_648
 /** Updates, and bytes of them as JSON, of one commit; the rest go into the next one, so that no commit takes long. */
 export const STORE_BATCH_ENTRIES_MAX = 256
 export const STORE_BATCH_BYTES_MAX = 8_388_608

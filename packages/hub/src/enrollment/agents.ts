@@ -2,7 +2,7 @@
 import { canonicalJson, parseToken, type Clock, type Json, type TokenParts } from '@downlink/protocol'
 import type { AgentIdentity } from '../controls/agent-memory.ts'
 import { HubError } from '../hub-error.ts'
-import type { HistoryEntry, PageRequest, Store } from '../store/store.ts'
+import type { HistoryEntry, PageRequest, ReadUse, Store } from '../store/store.ts'
 import { keysEnrolled, keysIssued, keysUsed, type AgentKey } from './agent-keys.ts'
 import { isSecret, mintToken, type MintedToken } from './secrets.ts'
 
@@ -49,7 +49,7 @@ export interface NewCredential {
 
 /** The agents of one store. */
 export interface Agents {
-  read(agentId: string): Promise<AgentDocument | undefined>
+  read(agentId: string, use?: ReadUse): Promise<AgentDocument | undefined>
   list(page: PageRequest<string>): Promise<readonly AgentDocument[]>
   /**
    * The agent that a bearer token belongs to; a new key's first use is on disk then (R-64).
@@ -76,7 +76,7 @@ export interface Agents {
 /** Reads and changes the agents of `store`. @param keyAgeMsMax - how old a key may get before it is replaced, ms. */
 export function createAgents(store: Store, clock: Clock, keyAgeMsMax: number = Infinity): Agents {
   return {
-    read: (agentId) => store.read<AgentDocument>('agents', agentId),
+    read: (agentId, use) => store.read<AgentDocument>('agents', agentId, use),
     async list(page) {
       return (await store.list<AgentDocument>('agents', page)).map(({ document }) => document)
     },

@@ -102,7 +102,7 @@ async function issueOne(
 ): Promise<BatchControlResult> {
   const { taskId } = control
   try {
-    assertNotRevoked(await routes.findAgent(agentId))
+    await routes.findTarget(agentId)
     const { record } = await makeControl(routes, agentId, control, asker)
     return { agentId, taskId, controlId: record.controlId }
   } catch (error) {

@@ -5,7 +5,6 @@ import type { Asker } from '../controls/control-request.ts'
 import type { Until } from '../controls/control-waits.ts'
 import { controlsOf } from '../controls/read-control.ts'
 import { isTraced, traceControl } from '../control-trace.ts'
-import { assertNotRevoked } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
 import { makeControl } from './make-control.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
@@ -126,12 +125,11 @@ async function createControl(
   request: FastifyRequest<OfAgent & Waiting & { Body: ControlRequest }>,
   reply: FastifyReply,
 ): Promise<ControlRecord> {
-  const { operatorOf, findAgent, waits } = routes
+  const { operatorOf, findTarget, waits } = routes
   const operator = operatorOf(request)
   const { wait, until = 'applied' } = request.query
   const timeoutMs = waitMs(wait)
-  const agent = await findAgent(request.params.agentId)
-  assertNotRevoked(agent)
+  const agent = await findTarget(request.params.agentId)
   // A place to wait is taken before anything is made: a hub that is full refuses without side effect.
   using slot = timeoutMs === undefined ? undefined : waits.reserve(agent.agentId, operator.tokenId)
   const asker = askerOf(request, operator)

@@ -3,12 +3,13 @@ import { isUtf8 } from 'node:buffer'
 import { Readable } from 'node:stream'
 import { limits, parseJson, type JsonObject } from '@downlink/protocol'
 import { fastify, type FastifyInstance, type FastifyRequest } from 'fastify'
-import type { AgentDocument } from '../enrollment/agents.ts'
+import { assertNotRevoked, type AgentDocument } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
 import { assertNotCompressed } from '../http/json-request.ts'
 import { factsOf } from '../http/request-facts.ts'
 import { hasUnreadBody } from '../http/request-guard.ts'
 import { takenBody } from '../http/taken-body.ts'
+import type { ReadUse } from '../store/store.ts'
 import { addAgentsRoutes } from './agents-route.ts'
 import { addAuditRoute } from './audit-route.ts'
 import { collectOperations } from './openapi/collect-operations.ts'
@@ -29,7 +30,7 @@ import { addTasksRoutes } from './tasks-route.ts'
 
 /** Builds the application; it listens nowhere by itself. */
 export async function createOperatorApp(options: OperatorAppOptions): Promise<FastifyInstance> {
-  const { clock, agents, memories, rates } = options
+  const { clock, store, agents, memories, rates } = options
   const app = fastify({
     bodyLimit: limits.OPERATOR_BODY_BYTES_MAX,
     // Ids in paths are at most two agent ids long.
@@ -71,8 +72,8 @@ export async function createOperatorApp(options: OperatorAppOptions): Promise<Fa
   app.setSerializerCompiler(() => (value) => JSON.stringify(value))
   setErrorReplies(app, options)
   const add405s = collectMethods(app)
-  async function findAgent(agentId: string): Promise<AgentDocument> {
-    const agent = await agents.read(agentId)
+  async function findAgent(agentId: string, use?: ReadUse): Promise<AgentDocument> {
+    const agent = await agents.read(agentId, use)
     if (agent !== undefined) return agent
     throw new HubError('agent_not_found', `There is no agent ${agentId}. Enroll it, or check the id.`)
   }
@@ -95,6 +96,13 @@ export async function createOperatorApp(options: OperatorAppOptions): Promise<Fa
       return operator
     },
     findAgent,
+    async findTarget(agentId) {
+      // Whoever changes the mailbox next says what is wrong with it.
+      store.read('mailboxes', agentId, 'again').catch(() => undefined)
+      const agent = await findAgent(agentId, 'again')
+      assertNotRevoked(agent)
+      return agent
+    },
     async watchAgent(agentId) {
       const agent = await findAgent(agentId)
       memories.of(agentId).watchedUntilMs = clock.monotonicMs() + limits.WATCHED_MS

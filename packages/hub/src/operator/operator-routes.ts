@@ -12,7 +12,7 @@ import type { Feed } from '../feed/feed.ts'
 import type { RateLimits } from '../http/rate-limits.ts'
 import type { Logger } from '../logger.ts'
 import type { Metric } from '../metrics/metric-registry.ts'
-import type { Store } from '../store/store.ts'
+import type { ReadUse, Store } from '../store/store.ts'
 import type { AuthenticateOperator } from './operator-authentication.ts'
 import type { AuthenticOperator, OperatorTokens } from './operator-tokens.ts'
 
@@ -48,7 +48,9 @@ export interface OperatorRoutes extends OperatorAppOptions {
   /** Who sent a request that `needs` let in. */
   readonly operatorOf: (request: FastifyRequest) => AuthenticOperator
   /** The agent. @throws HubError `agent_not_found`. */
-  readonly findAgent: (agentId: string) => Promise<AgentDocument>
+  readonly findAgent: (agentId: string, use?: ReadUse) => Promise<AgentDocument>
+  /** The agent that a control is for; its mailbox is read meanwhile. @throws HubError `agent_not_found`, `revoked`. */
+  readonly findTarget: (agentId: string) => Promise<AgentDocument>
   /** The agent, which somebody looks at: it counts as watched from now on. @throws HubError `agent_not_found`. */
   readonly watchAgent: (agentId: string) => Promise<AgentDocument>
 }

@@ -1,10 +1,16 @@
 import { expect, it } from 'vitest'
 import { DocumentCache } from './document-cache.ts'
 
-const entry = (id: string, bytes = 1): { id: string; bytes: number } => ({ id, bytes })
+interface Entry {
+  id: string
+  bytes: number
+  isKept: boolean
+}
+const entry = (id: string, bytes = 1): Entry => ({ id, bytes, isKept: false })
 
-function cacheOf(documentsMax: number, bytesMax: number, ...entries: { id: string; bytes: number }[]) {
-  const cache = new DocumentCache({ documentsMax, bytesMax })
+function cacheOf(documentsMax: number, bytesMax: number, ...entries: Entry[]) {
+  const bounds = { documentsMax, bytesMax }
+  const cache = new DocumentCache<Entry>({ kept: bounds, others: bounds })
   for (const each of entries) {
     cache.pin(each)
     cache.release(each)
@@ -55,4 +61,25 @@ it('given a dropped document > it is gone, and its bytes are free', () => {
   cache.pin(b)
   cache.release(b)
   expect([cache.get('a'), cache.get('b')]).toEqual([undefined, b])
+})
+
+it('given documents that are likely to be used again > others do not push them out, only more of them do', () => {
+  const [a, b, c] = [entry('a'), entry('b'), entry('c')]
+  const cache = cacheOf(2, 100, a, b)
+  cache.keep(a)
+  cache.pin(b)
+  cache.keep(b)
+  cache.release(b)
+  for (const id of ['x', 'y', 'z']) {
+    const each = entry(id)
+    cache.pin(each)
+    cache.release(each)
+  }
+  expect([cache.get('a'), cache.get('b'), cache.get('x')]).toEqual([a, b, undefined])
+  cache.pin(c)
+  cache.keep(c)
+  cache.release(c)
+  expect([cache.get('a'), cache.get('b'), cache.get('c')]).toEqual([undefined, b, c])
+  cache.drop(b)
+  expect([cache.get('b'), cache.idleCount], 'y, z and c are left').toEqual([undefined, 3])
 })

@@ -14,6 +14,7 @@ import type {
   HistoryPageRequest,
   HistoryScope,
   PageRequest,
+  ReadUse,
   Store,
   StoredHistoryEntry,
   StoreHealth,
@@ -52,8 +53,8 @@ class MemoryStore implements Store {
     this.counts = counts
   }
 
-  read<D>(bucket: Bucket, key: string): Promise<D | undefined> {
-    return this.#documents.read(bucket, key)
+  read<D>(bucket: Bucket, key: string, use?: ReadUse): Promise<D | undefined> {
+    return this.#documents.read(bucket, key, use)
   }
 
   update<D, R>(bucket: Bucket, key: string, change: (document: D | undefined) => Change<D, R>): Promise<R> {

@@ -18,6 +18,7 @@ import type {
   HistoryPageRequest,
   HistoryScope,
   PageRequest,
+  ReadUse,
   Store,
   StoredHistoryEntry,
   StoreHealth,
@@ -104,8 +105,8 @@ class SqliteStore implements Store {
     this.#recordTimer = this.#setRecordTimer()
   }
 
-  read<D>(bucket: Bucket, key: string): Promise<D | undefined> {
-    return this.#documents.read(bucket, key)
+  read<D>(bucket: Bucket, key: string, use?: ReadUse): Promise<D | undefined> {
+    return this.#documents.read(bucket, key, use)
   }
 
   update<D, R>(bucket: Bucket, key: string, change: (document: D | undefined) => Change<D, R>): Promise<R> {

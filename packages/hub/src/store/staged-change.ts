@@ -23,6 +23,8 @@ export interface Slot {
   readonly key: string
   /** Of the committed document, as `version` and `document` are; an upper bound. */
   bytes: number
+  /** Read by somebody who is likely to read it again. */
+  isKept: boolean
   version: number
   document?: unknown
   /** Of its JSON, staged or committed, for the next change. */

@@ -7,7 +7,7 @@ import { answerAll, batchOf, evaluate, rejectAll, stage } from './staged-change.
 import type { Change as UntypedChange, Pending, Slot, Staged } from './staged-change.ts'
 import type { WatchedBackend } from './store-health.ts'
 import { StoreError } from './store.ts'
-import type { Bucket, Change, StoreHealth } from './store.ts'
+import type { Bucket, Change, ReadUse, StoreHealth } from './store.ts'
 
 // For tests that kill the process between the steps of a commit, and for those that count commits.
 const COMMIT_SENT = channel('downlink:hub:commit-sent')
@@ -24,8 +24,11 @@ export class StagedDocuments {
   readonly #historyListeners = new Set<() => void>()
   readonly #backend: CommitBackend
   readonly #cache = new DocumentCache<Slot>({
-    documentsMax: limits.STORE_CACHE_DOCUMENTS_MAX,
-    bytesMax: limits.STORE_CACHE_BYTES_MAX,
+    kept: {
+      documentsMax: limits.STORE_CACHE_KEPT_DOCUMENTS_MAX,
+      bytesMax: limits.STORE_CACHE_KEPT_BYTES_MAX,
+    },
+    others: { documentsMax: limits.STORE_CACHE_DOCUMENTS_MAX, bytesMax: limits.STORE_CACHE_BYTES_MAX },
   })
   /** Staged and not yet sent, in the order of their evaluation. */
   #queue: Staged[] = []
@@ -42,11 +45,14 @@ export class StagedDocuments {
   }
 
   /** As `Store.read`. */
-  read<D>(bucket: Bucket, key: string): Promise<D | undefined> {
+  read<D>(bucket: Bucket, key: string, use?: ReadUse): Promise<D | undefined> {
     return new Promise((resolve, reject) => {
       this.assertOpen()
       this.#whenLoaded(bucket, key, {
-        loaded: (slot) => resolve(slot.document as D | undefined),
+        loaded: (slot) => {
+          if (use === 'again') this.#cache.keep(slot)
+          resolve(slot.document as D | undefined)
+        },
         failed: reject,
       })
     })
@@ -128,6 +134,7 @@ export class StagedDocuments {
       bucket,
       key,
       bytes: 0,
+      isKept: false,
       version: 0,
       parts: undefined,
       loaded: false,

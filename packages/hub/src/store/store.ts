@@ -38,6 +38,9 @@ export interface HistoryPageRequest extends PageRequest<number> {
   readonly sinceMs?: number
 }
 
+/** That a document is likely to be read or changed again soon: that of an agent which somebody steers, not one that just connects. */
+export type ReadUse = 'again'
+
 /** What a pure function makes of a document. Without `document` nothing is stored, and `history` must be empty. */
 export interface Change<D, R> {
   readonly document?: D
@@ -66,8 +69,8 @@ export interface Store extends AsyncDisposable {
    * count down-time. Times to live are measured on it, so that neither a wall clock nor a restart matters (R-31).
    */
   serviceMs(): number
-  /** The committed document. */
-  read<D>(bucket: Bucket, key: string): Promise<D | undefined>
+  /** The committed document. @param use - what is likely to become of it next; only how long it stays in memory depends on that. */
+  read<D>(bucket: Bucket, key: string, use?: ReadUse): Promise<D | undefined>
   /**
    * Changes one document by compare-and-set, and resolves with the function's result once that is durable.
    *
