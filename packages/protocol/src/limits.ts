@@ -314,6 +314,11 @@ export const STORE_REOPEN_MS_MAX = 8_000
 export const STORE_PROBE_MS = 1_000
 /** Time that one commit may take before the hub counts as not ready, ms: a slow disk syncs within a second or two. */
 export const STORE_COMMIT_MS_MAX = 10_000
+/**
+ * Pages of SQLite's write-ahead log after which a commit copies them into the database itself. An idle store does so sooner:
+ * the copying takes as long as tens of commits, and the fewer times it is done, the more pages were written twice meanwhile.
+ */
+export const STORE_CHECKPOINT_PAGES_MAX = 8_192
 /** Bytes to which SQLite's write-ahead log is cut back once it has been copied into the database. */
 export const STORE_WAL_BYTES_MAX = 67_108_864
 /** Time to receive a request's headers, ms, and the whole request, ms: slow senders must not hold sockets. */

@@ -110,6 +110,14 @@ export class SqliteDatabase {
   }
 
   /**
+   * Copies what is in the write-ahead log into the database, so that no commit has to.
+   * @throws SqliteFailure
+   */
+  checkpoint(): void {
+    this.#explained(() => this.#database.exec('PRAGMA wal_checkpoint(PASSIVE)'))
+  }
+
+  /**
    * Records the service time, empties the write-ahead log into the database and closes it.
    * @throws SqliteFailure if either failed; it is closed all the same, and what was committed is safe in the log.
    */
@@ -143,6 +151,8 @@ export class SqliteDatabase {
     // Only macOS knows the difference: its fsync leaves data in the cache of the disk.
     this.#database.exec('PRAGMA fullfsync = ON')
     this.#database.exec(`PRAGMA journal_size_limit = ${request.walBytesMax}`)
+    if (request.checkpointPagesMax !== undefined)
+      this.#database.exec(`PRAGMA wal_autocheckpoint = ${request.checkpointPagesMax}`)
     if (request.fileBytesMax !== undefined) {
       const { page_size: pageBytes } = this.#database.prepare('PRAGMA page_size').get() ?? {}
       const pagesMax = Math.max(1, Math.floor(request.fileBytesMax / Number(pageBytes)))

@@ -10,6 +10,8 @@ export interface OpenRequest {
   /** Time to wait for another process that has it, ms. */
   readonly busyMs: number
   readonly walBytesMax: number
+  /** @defaultValue what SQLite takes */
+  readonly checkpointPagesMax?: number
   readonly fileBytesMax?: number
   readonly epoch:
     /** A new opening: raises the epoch, to this value at least. */
@@ -48,6 +50,7 @@ export interface Exchanges {
   }
   lastSequence: { carries: object; answer: number }
   prune: { carries: { beforeMs: number; limit: number }; answer: number }
+  checkpoint: { carries: object; answer: undefined }
   close: { carries: { serviceMs: number }; answer: undefined }
 }
 

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Worker } from 'node:worker_threads'
@@ -69,6 +69,17 @@ it('given an idle store that is killed > its service time was recorded by its ti
   await threads[0]?.terminate()
   await store[Symbol.asyncDispose]()
   expect((await open(clock)).serviceMs()).toBe(limits.STORE_SERVICE_RECORD_MS)
+})
+
+it('given a store that rests > its log is copied into the database, without a commit that has to', async () => {
+  const clock = createTestClock()
+  const store = await open(clock)
+  await store.update('agents', 'only-once', increment)
+  expect(await readFile(file, 'latin1'), 'commits go to the log').not.toContain('only-once')
+  clock.advance(limits.STORE_SERVICE_RECORD_MS)
+  // The copying is ahead of this in the thread.
+  await store.list('agents', { limit: 1 })
+  expect(await readFile(file, 'latin1'), 'see #checkpointIfIdle').toContain('only-once')
 })
 
 it('given a wall clock that went back > the epoch rises all the same', async () => {

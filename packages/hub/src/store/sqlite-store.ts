@@ -55,6 +55,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
       file,
       busyMs: limits.STORE_BUSY_MS_MAX,
       walBytesMax: limits.STORE_WAL_BYTES_MAX,
+      checkpointPagesMax: limits.STORE_CHECKPOINT_PAGES_MAX,
       ...(fileBytesMax === undefined ? {} : { fileBytesMax }),
       epoch: { atLeast: epochFloor(clock) },
     },
@@ -76,6 +77,9 @@ class SqliteStore implements Store {
   readonly #documents: StagedDocuments
   #recordTimer: Timer
   #recordedAtMs: number
+  #commitsUnderWay = 0
+  /** Since what was committed was last copied into the database. */
+  #isLogUsed = false
   #isFailing = false
   #closing: Promise<void> | undefined
 
@@ -88,10 +92,14 @@ class SqliteStore implements Store {
       {
         load: gatherReads((documents) => connection.request('read', { documents })),
         commit: (batch, onSent) => {
+          this.#commitsUnderWay++
+          if (batch.writes.length > 0) this.#isLogUsed = true
           // Read when the batch goes, after all of its changes have been evaluated: no stamp that is stored lies ahead of it.
           const serviceMs = this.serviceMs()
           this.#recordedAtMs = serviceMs
-          return connection.request('commit', { batch, serviceMs }, onSent)
+          return connection
+            .request('commit', { batch, serviceMs }, onSent)
+            .finally(() => this.#commitsUnderWay--)
         },
       },
       options.clock,
@@ -166,6 +174,7 @@ class SqliteStore implements Store {
     const waitMs = this.#isFailing ? limits.STORE_PROBE_MS : limits.STORE_SERVICE_RECORD_MS
     return clock.setTimer(waitMs, () => {
       this.#recordTimer = this.#setRecordTimer()
+      this.#checkpointIfIdle()
       this.#recordServiceTime()
     })
   }
@@ -184,6 +193,18 @@ class SqliteStore implements Store {
         // That the store fails has been said already.
         if (!this.#isFailing) this.#warn(error, 'The service time was not recorded; it is tried again.')
       })
+  }
+
+  /** While nobody waits: a commit that has to do it takes many times as long. */
+  #checkpointIfIdle(): void {
+    const isIdle = this.#connection.alive && !this.#isFailing && this.#commitsUnderWay === 0
+    if (!isIdle || !this.#isLogUsed) return
+    this.#isLogUsed = false
+    this.#connection
+      .request('checkpoint', {})
+      .catch((error: unknown) =>
+        this.#warn(error, 'The log was not copied into the database; a commit will.'),
+      )
   }
 
   #onFailing(error: StoreError | undefined): void {

@@ -37,6 +37,8 @@ function perform(database: SqliteDatabase, request: Request): unknown {
       return database.lastSequence()
     case 'prune':
       return database.prune(request.beforeMs, request.limit)
+    case 'checkpoint':
+      return database.checkpoint()
     case 'close':
       return database.close(request.serviceMs)
   }
