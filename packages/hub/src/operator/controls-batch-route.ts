@@ -10,7 +10,7 @@ import {
   type Page,
 } from '@downlink/protocol'
 import { taskRecords } from '../controls/task-records.ts'
-import { assertNotRevoked, type AgentDocument } from '../enrollment/agents.ts'
+import type { AgentDocument } from '../enrollment/agents.ts'
 import { HubError, hubErrorOf } from '../hub-error.ts'
 import { askerOf } from './controls-route.ts'
 import { parseLabelSelector } from './label-selector.ts'
