@@ -207,6 +207,19 @@ describe('given every endpoint with an id in its path', () => {
   )
 })
 
+describe('given every endpoint of operators that takes no body', () => {
+  const bodiless = named(
+    ENDPOINTS.filter(
+      ({ hasBody, by, unknown }) => hasBody !== true && by !== 'agents' && unknown !== undefined,
+    ),
+  )
+  test.for(bodiless)('when JSON is announced and nothing sent > $name does not mind', async (endpoint) => {
+    const [path, code] = endpoint.unknown ?? ['', 'not_found' as const]
+    const headers = { 'content-type': 'application/json' }
+    expectCode(await send(endpoint, path, keyFor(endpoint), { headers }), code)
+  })
+})
+
 describe('given every endpoint that takes a body', () => {
   const taking = named(ENDPOINTS.filter(({ hasBody }) => hasBody === true))
   const cases = taking.flatMap((endpoint) =>

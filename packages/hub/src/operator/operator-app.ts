@@ -46,6 +46,11 @@ export async function createOperatorApp(options: OperatorAppOptions): Promise<Fa
     { parseAs: 'buffer' },
     async (request: FastifyRequest, body: Buffer) => {
       assertNotCompressed(request.raw)
+      if (body.length === 0) {
+        // Many clients say that they send JSON with every request, also where there is nothing to send.
+        if (request.routeOptions.schema?.body === undefined) return undefined
+        throw new HubError('bad_json', 'The body is empty. Send a JSON object.')
+      }
       const value = isUtf8(body) ? parseJson(body.toString('utf8'), limits.JSON_DEPTH_MAX) : undefined
       if (value !== undefined) return value
       throw new HubError(

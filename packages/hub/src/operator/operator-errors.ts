@@ -89,8 +89,6 @@ function mappedError(error: FastifyError): HubError {
         'The body is of another type than JSON. Send it as application/json, not compressed.',
         { cause: error },
       )
-    case 'FST_ERR_CTP_EMPTY_JSON_BODY':
-      return new HubError('bad_json', 'The body is empty. Send a JSON object.', { cause: error })
     case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
       return new HubError(
         'bad_request',
