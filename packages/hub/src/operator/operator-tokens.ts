@@ -103,7 +103,8 @@ export function createOperatorTokens(store: Store, clock: Clock, logger: Logger)
     async authenticate(authorization) {
       const token = bearerToken(authorization)
       const parts = token === undefined ? undefined : parseToken('operator', token)
-      const document = parts && (await store.read<OperatorTokenDocument>('operator-tokens', parts.keyId))
+      const document =
+        parts && (await store.read<OperatorTokenDocument>('operator-tokens', parts.keyId, 'again'))
       const isRight = isSecret(parts?.secret ?? '', document?.hash)
       if (document === undefined || !isRight) {
         throw new HubError(
