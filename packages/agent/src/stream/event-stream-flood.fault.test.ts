@@ -1,5 +1,5 @@
 /** What a stream does while far more comes than its consumer takes. */
-import type { DownlinkEvent } from '@downlink/protocol'
+import { limits, type DownlinkEvent } from '@downlink/protocol'
 import { createServer } from 'node:http'
 import { describe, expect, test, vi } from 'vitest'
 import { clientOf, listen } from '../../test/servers.ts'
@@ -7,8 +7,10 @@ import { openEventStream, type EventStream } from './event-stream.ts'
 
 const FLOOD_BYTES = 16_777_216
 const FRAME = 'event: sync\ndata: {"reason":"flood"}\n\n'
-/** What may be read from the socket, and wait in memory, before the event loop turns. */
-const TURN_BYTES = 4 * 65_536
+/** libuv reads a socket so often at most before it turns, if each read fills its buffer and the consumer takes it at once. */
+const READS_PER_TURN = 32
+/** What may be read before the event loop turns: those, and what waited in memory. */
+const TURN_BYTES = (READS_PER_TURN + 2) * limits.READ_BUFFER_BYTES
 
 /** A hub whose stream is one HTTP chunk of 16 MiB, and again, for as long as the socket takes it. */
 async function floodingHub() {
