@@ -70,11 +70,13 @@ export function formatTable(rows: readonly Row[]): string {
   return [line(COLUMNS), line(widths.map((width) => '─'.repeat(width))), ...cells.map(line)].join('\n')
 }
 
-function withUnit(value: number, unit: string): string {
-  return unit === '×' ? `${short(value)}×` : `${short(value)} ${unit}`
+/** A figure for people, with its unit. */
+export function withUnit(value: number, unit: string): string {
+  return unit === '×' ? `${short(value)}×` : `${short(value)} ${unit}`.trimEnd()
 }
 
-function short(value: number): string {
+/** Three digits or so. */
+export function short(value: number): string {
   if (Math.abs(value) >= 100) return value.toFixed(0)
   return value.toFixed(Math.abs(value) >= 10 ? 1 : 2)
 }
