@@ -1,5 +1,6 @@
 /** The operators' side of a hub over real sockets: controls, waits, idempotency, enrollment, errors, a failing store. */
 import { expect, describe, test } from 'vitest'
+import { storeWith } from '../../testkit/src/store-with.ts'
 import { ours, startHub } from '../test/hub-fixture.ts'
 import { StoreError, type Bucket, type Store } from './store/store.ts'
 
@@ -241,25 +242,15 @@ describe('given requests that are wrong', () => {
 
 /** A store whose updates of `bucket` (all, if undefined) fail as long as `failure` says so. */
 function failingStore(failure: () => StoreError['code'] | undefined, bucketThatFails?: Bucket) {
-  return (inner: Store): Store => ({
-    epoch: inner.epoch,
-    counts: inner.counts,
-    serviceMs: () => inner.serviceMs(),
-    health: () => inner.health(),
-    read: (bucket, key) => inner.read(bucket, key),
-    list: (bucket, page) => inner.list(bucket, page),
-    readHistory: (scope, page) => inner.readHistory(scope, page),
-    lastHistorySequence: () => inner.lastHistorySequence(),
-    watchHistory: (listener) => inner.watchHistory(listener),
-    pruneHistory: (beforeMs, limit) => inner.pruneHistory(beforeMs, limit),
-    update(bucket, key, change) {
-      const code = bucketThatFails === undefined || bucket === bucketThatFails ? failure() : undefined
-      return code === undefined
-        ? inner.update(bucket, key, change)
-        : Promise.reject(new StoreError(code, 'The disk is full.'))
-    },
-    [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
-  })
+  return (inner: Store): Store =>
+    storeWith(inner, {
+      update(bucket, key, change) {
+        const code = bucketThatFails === undefined || bucket === bucketThatFails ? failure() : undefined
+        return code === undefined
+          ? inner.update(bucket, key, change)
+          : Promise.reject(new StoreError(code, 'The disk is full.'))
+      },
+    })
 }
 
 describe('given a store that fails', () => {

@@ -1,6 +1,7 @@
 /** What a store must never be: each of these leaves out a promise. The checker must find them out. */
 import type { Bucket, Change, Store } from '@downlink/hub'
 import type { Clock } from '@downlink/protocol'
+import { storeWith } from '../store-with.ts'
 
 /** The mutants of a hub, and the store of each: `commit-before-reply` answers before the commit, `audit-apart` commits in two steps. */
 export const HUB_MUTANTS: Readonly<Record<string, (inner: Store, clock: Clock) => Store>> = {
@@ -75,21 +76,9 @@ type ChangeMailbox = <D, R>(key: string, change: (document: D | undefined) => Ch
 
 /** `inner`, but that it reads and changes mailboxes in another way. */
 function withChanges(inner: Store, read: Store['read'], changeMailbox: ChangeMailbox): Store {
-  return {
-    get epoch() {
-      return inner.epoch
-    },
-    counts: inner.counts,
-    serviceMs: () => inner.serviceMs(),
-    health: () => inner.health(),
+  return storeWith(inner, {
     read,
     update: (bucket, key, change) =>
       bucket === 'mailboxes' ? changeMailbox(key, change) : inner.update(bucket, key, change),
-    list: (bucket, page) => inner.list(bucket, page),
-    readHistory: (scope, page) => inner.readHistory(scope, page),
-    lastHistorySequence: () => inner.lastHistorySequence(),
-    watchHistory: (listener) => inner.watchHistory(listener),
-    pruneHistory: (beforeMs, limit) => inner.pruneHistory(beforeMs, limit),
-    [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
-  }
+  })
 }
