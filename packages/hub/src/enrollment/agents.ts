@@ -1,5 +1,6 @@
 /** The agents that have a credential: who they are, which keys they hold, whether they were revoked. */
-import { canonicalJson, parseToken, type Clock, type Json, type TokenParts } from '@downlink/protocol'
+import { isDeepStrictEqual } from 'node:util'
+import { parseToken, type Clock, type TokenParts } from '@downlink/protocol'
 import type { AgentIdentity } from '../controls/agent-memory.ts'
 import { HubError } from '../hub-error.ts'
 import type { HistoryEntry, PageRequest, ReadUse, Store } from '../store/store.ts'
@@ -226,9 +227,7 @@ function withKey(
 }
 
 function isSameIdentity(a: AgentIdentity = {}, b: AgentIdentity = {}): boolean {
-  const text = ({ labels = {}, ...texts }: AgentIdentity): string =>
-    canonicalJson({ ...texts, labels } as unknown as Json)
-  return text(a) === text(b)
+  return isDeepStrictEqual({ labels: {}, ...a }, { labels: {}, ...b })
 }
 
 function withUsedKey(before: AgentDocument, keyId: string): AgentDocument {
