@@ -1,7 +1,7 @@
 /** The page of all figures: what was measured when and where, a picture of the targets, and each row with its peers. Pure. */
 import { verdictOf, withUnit, type Row, type RunRecord } from '../report.ts'
 import { figuresChart } from './figures-chart.ts'
-import { element, escapeXml } from './svg.ts'
+import { element, escapeXml, PICTURE_STYLE } from './svg.ts'
 import { targetsChart } from './targets-chart.ts'
 
 const STYLE = `
@@ -23,7 +23,7 @@ export function resultsPage(records: readonly RunRecord[]): string {
     ),
     ...records.map(section),
   ]
-  const head = `<meta charset="utf-8"><title>Downlink, measured</title>${element('style', {}, STYLE)}`
+  const head = `<meta charset="utf-8"><title>Downlink, measured</title>${element('style', {}, STYLE + PICTURE_STYLE)}`
   return `<!doctype html>\n<html lang="en">\n<head>${head}</head>\n<body>\n${body.join('\n')}\n</body>\n</html>\n`
 }
 

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import type { Row, RunRecord } from '../report.ts'
 import { resultsPage } from './page.ts'
+import { standalone } from './svg.ts'
 import { targetsChart } from './targets-chart.ts'
 
 const RESULTS = new URL('../results/', import.meta.url)
@@ -21,5 +22,5 @@ export function readReferences(): readonly RunRecord[] {
 export function draw(records: readonly RunRecord[]): Readonly<Record<string, string>> {
   const rows = records.flatMap((record): readonly Row[] => record.rows)
   const title = 'Downlink’s figures beside their targets'
-  return { [DRAWINGS.chart]: `${targetsChart(rows, title)}\n`, [DRAWINGS.page]: resultsPage(records) }
+  return { [DRAWINGS.chart]: standalone(targetsChart(rows, title)), [DRAWINGS.page]: resultsPage(records) }
 }
