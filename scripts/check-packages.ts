@@ -115,11 +115,11 @@ export async function checkPackages(): Promise<Counts> {
     const { tarballs, output } = await packAll(folder)
     if (tarballs === undefined) {
       console.log(`${output}\n→ Run npm run build and npm pack to see why.\n`)
-      return { ...NO_TESTS, failed: 1 }
+      return { ...NO_TESTS, failed: 1, failures: ['npm pack'] }
     }
     const steps = PACKAGES.flatMap((limits, index) => stepsOf(limits, tarballs[index], folder))
     const failed = await runSteps(steps, 2)
-    return { ...NO_TESTS, passed: steps.length - failed.length, failed: failed.length }
+    return { ...NO_TESTS, passed: steps.length - failed.length, failed: failed.length, failures: failed }
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

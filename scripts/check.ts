@@ -64,7 +64,8 @@ const STATIC_STEPS: readonly Step[] = [
  */
 export async function check(testsAnyway: boolean): Promise<Counts> {
   const failed = [...(await runSteps([TYPES_STEP], 1)), ...(await runSteps(STATIC_STEPS, LANES))]
-  const steps: Counts = { ...NO_TESTS, failed: failed.length }
+  const failures = failed.map((step) => `step ${step} of npm run check`)
+  const steps: Counts = { ...NO_TESTS, failed: failed.length, failures }
   if (failed.length > 0 && !testsAnyway) return steps
   let tests = NO_TESTS
   const testStep: Step = {

@@ -1,17 +1,24 @@
 /** Numbers of tests, and how they are read from what a run leaves behind. */
 
+import { relative } from 'node:path'
+
 /** How many passed, failed and were skipped. */
 export interface Counts {
   readonly passed: number
   readonly failed: number
   readonly skipped: number
+  /** A line for each failure that has a name: where it is, and what it says first. */
+  readonly failures: readonly string[]
 }
 
-export const NO_TESTS: Counts = { passed: 0, failed: 0, skipped: 0 }
+export const NO_TESTS: Counts = { passed: 0, failed: 0, skipped: 0, failures: [] }
 
-/** The line that ends `npm test`; programs read it. */
-export function formatCounts({ passed, failed, skipped }: Counts): string {
-  return `${passed} passed, ${failed} failed, ${skipped} skipped`
+/** How `npm test` ends: the failures by name, since logs are often cut to their end, then the line that programs read. */
+export function formatCounts({ passed, failed, skipped, failures }: Counts): string {
+  return [
+    ...failures.map((each) => `FAILED ${each}`),
+    `${passed} passed, ${failed} failed, ${skipped} skipped`,
+  ].join('\n')
 }
 
 export function sumCounts(counts: readonly Counts[]): Counts {
@@ -20,6 +27,7 @@ export function sumCounts(counts: readonly Counts[]): Counts {
       passed: sum.passed + each.passed,
       failed: sum.failed + each.failed,
       skipped: sum.skipped + each.skipped,
+      failures: [...sum.failures, ...each.failures],
     }),
     NO_TESTS,
   )
@@ -33,27 +41,48 @@ export function countsOfOutput(output: string, ok: boolean): Counts {
   const last = Array.from(output.matchAll(/^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?\r?$/gm)).at(-1)
   if (last === undefined) return { ...NO_TESTS, failed: 1 }
   const [, passed, failed, skipped = 0] = last
-  return atLeastOneFailed({ passed: Number(passed), failed: Number(failed), skipped: Number(skipped) }, ok)
+  return atLeastOneFailed(
+    { ...NO_TESTS, passed: Number(passed), failed: Number(failed), skipped: Number(skipped) },
+    ok,
+  )
 }
 
 /** The part of Vitest's JSON report that is read. */
 interface VitestReport {
   readonly testResults: readonly {
+    readonly name: string
     readonly status: string
-    readonly assertionResults: readonly { readonly status: string }[]
+    readonly message: string
+    readonly assertionResults: readonly {
+      readonly status: string
+      readonly fullName: string
+      readonly failureMessages?: readonly string[]
+    }[]
   }[]
 }
 
-/** Reads Vitest's JSON report; a file that did not load counts as one failure, as does a failed run without any. */
-export function countsOfVitestReport(report: string, ok: boolean): Counts {
+/**
+ * Reads Vitest's JSON report; a file that did not load counts as one failure, as does a failed run without any.
+ * @param root - the folder that the names of files are shown from
+ */
+export function countsOfVitestReport(report: string, ok: boolean, root: string): Counts {
   const { testResults } = JSON.parse(report) as VitestReport
-  const statuses = testResults.flatMap(({ status, assertionResults }) => {
-    const tests = assertionResults.map((each) => each.status)
-    return status === 'failed' && !tests.includes('failed') ? [...tests, 'failed'] : tests
+  const counts = testResults.map(({ name, status, message, assertionResults }): Counts => {
+    const file = relative(root, name)
+    const failures = assertionResults
+      .filter((test) => test.status === 'failed')
+      .map((test) => `${file} > ${test.fullName}: ${firstLine(test.failureMessages?.[0] ?? '')}`)
+    if (status === 'failed' && failures.length === 0) failures.push(`${file}: ${firstLine(message)}`)
+    const passed = assertionResults.filter((test) => test.status === 'passed').length
+    const failed = failures.length
+    const notRun = assertionResults.filter((test) => !['passed', 'failed'].includes(test.status)).length
+    return { passed, failed, skipped: notRun, failures }
   })
-  const failed = statuses.filter((status) => status === 'failed').length
-  const passed = statuses.filter((status) => status === 'passed').length
-  return atLeastOneFailed({ passed, failed, skipped: statuses.length - passed - failed }, ok)
+  return atLeastOneFailed(sumCounts(counts), ok)
+}
+
+function firstLine(text: string): string {
+  return text.trimStart().split('\n', 1)[0] ?? ''
 }
 
 function atLeastOneFailed(counts: Counts, ok: boolean): Counts {

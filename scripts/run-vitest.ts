@@ -6,7 +6,7 @@ import { join } from 'node:path'
 
 import type { Counts } from './counts.ts'
 import { countsOfVitestReport, NO_TESTS } from './counts.ts'
-import { runCommand } from './run-command.ts'
+import { ROOT, runCommand } from './run-command.ts'
 import type { CommandResult } from './run-command.ts'
 
 export interface TestRun extends CommandResult {
@@ -38,10 +38,10 @@ export async function runVitest(
       ],
       { echo },
     )
-    return { ok, output, counts: countsOfVitestReport(readFileSync(reportFile, 'utf8'), ok) }
+    return { ok, output, counts: countsOfVitestReport(readFileSync(reportFile, 'utf8'), ok, ROOT) }
   } catch (error) {
     const output = `Vitest left no report (${String(error)}); run npx vitest run --project ${project} to see why.\n`
-    return { ok: false, output, counts: { ...NO_TESTS, failed: 1 } }
+    return { ok: false, output, counts: { ...NO_TESTS, failed: 1, failures: [output.trimEnd()] } }
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

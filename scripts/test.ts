@@ -1,4 +1,4 @@
-/** `npm test`: everything; its last line is `N passed, N failed, N skipped`. */
+/** `npm test`: everything; it ends with the names of what failed and the line `N passed, N failed, N skipped`. */
 
 import { globSync } from 'node:fs'
 
@@ -48,5 +48,6 @@ async function runProject(project: string, tests: string): Promise<Counts> {
 async function runScript(script: string, args: readonly string[]): Promise<Counts> {
   console.log(`\n── npm run ${script} -- ${args.join(' ')}`)
   const { ok, output } = await runCommand('npm', ['run', '--silent', script, '--', ...args], { echo: true })
-  return countsOfOutput(output, ok)
+  const counts = countsOfOutput(output, ok)
+  return counts.failed === 0 ? counts : { ...counts, failures: [`npm run ${script} -- ${args.join(' ')}`] }
 }
