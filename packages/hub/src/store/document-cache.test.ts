@@ -1,16 +1,17 @@
 import { expect, it } from 'vitest'
-import { DocumentCache } from './document-cache.ts'
+import { DocumentCache, type CacheEntry } from './document-cache.ts'
 
-interface Entry {
-  id: string
-  bytes: number
-  isKept: boolean
-}
-const entry = (id: string, bytes = 1): Entry => ({ id, bytes, isKept: false })
+const entry = (id: string, bytes = 1): CacheEntry => ({
+  id,
+  bytes,
+  isKept: false,
+  older: undefined,
+  newer: undefined,
+})
 
-function cacheOf(documentsMax: number, bytesMax: number, ...entries: Entry[]) {
+function cacheOf(documentsMax: number, bytesMax: number, ...entries: CacheEntry[]) {
   const bounds = { documentsMax, bytesMax }
-  const cache = new DocumentCache<Entry>({ kept: bounds, others: bounds })
+  const cache = new DocumentCache<CacheEntry>({ kept: bounds, others: bounds })
   for (const each of entries) {
     cache.pin(each)
     cache.release(each)

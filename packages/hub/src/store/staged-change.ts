@@ -1,6 +1,7 @@
 /** One update on its way: evaluated on a document, staged on top of others, gathered into a batch, answered. */
 import { limits } from '@downlink/protocol'
 import type { CommitBatch, DocumentWrite, HistoryWrite } from './commit-batch.ts'
+import type { CacheEntry } from './document-cache.ts'
 import { documentJson, jsonOf, type JsonParts } from './document-json.ts'
 import type { Bucket, Change as StoreChange } from './store.ts'
 
@@ -17,14 +18,11 @@ export interface Pending {
 }
 
 /** A document in memory, and what is on its way to it. */
-export interface Slot {
-  readonly id: string
+export interface Slot extends CacheEntry {
   readonly bucket: Bucket
   readonly key: string
   /** Of the committed document, as `version` and `document` are; an upper bound. */
   bytes: number
-  /** Read by somebody who is likely to read it again. */
-  isKept: boolean
   version: number
   document?: unknown
   /** Of its JSON, staged or committed, for the next change. */

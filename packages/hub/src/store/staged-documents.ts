@@ -135,6 +135,8 @@ export class StagedDocuments {
       key,
       bytes: 0,
       isKept: false,
+      older: undefined,
+      newer: undefined,
       version: 0,
       parts: undefined,
       loaded: false,
