@@ -34,3 +34,21 @@ test('given a disk that fails > each of them is told, and the next asks again', 
   await expect(load('agents', 'c')).rejects.toBe(error)
   expect(messages).toEqual([['a', 'b'], ['c']])
 })
+
+test('given reads that come while the database answers > they are one message, sent with its answer', async () => {
+  const messages: string[][] = []
+  const answers = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const load = gatherReads(async (documents) => {
+    messages.push(documents.map(({ key }) => key))
+    await answers[messages.length - 1]?.promise
+    return documents.map(({ key }) => documentOf(key))
+  })
+  const first = load('agents', 'a')
+  await expect.poll(() => messages).toEqual([['a']])
+  const others = [load('agents', 'b'), load('agents', 'c')]
+  answers[0]?.resolve()
+  await expect(first).resolves.toEqual(documentOf('a'))
+  await expect.poll(() => messages).toEqual([['a'], ['b', 'c']])
+  answers[1]?.resolve()
+  await expect(Promise.all(others)).resolves.toEqual([documentOf('b'), documentOf('c')])
+})

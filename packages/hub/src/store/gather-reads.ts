@@ -12,28 +12,38 @@ interface Waiting extends DocumentKey {
   readonly reject: (error: unknown) => void
 }
 
-/** A `load` whose calls of one turn of the event loop are read together: when thousands of agents come back, that is many. */
+/**
+ * A `load` whose calls are read together with those of the same turn of the event loop and, while the database answers,
+ * with all that come until it has: when thousands of agents come back, that is many.
+ */
 export function gatherReads(readTogether: ReadTogether): CommitBackend['load'] {
   let waiting: Waiting[] = []
+  let isAsking = false
 
-  const send = async (gathered: readonly Waiting[]): Promise<void> => {
-    try {
-      const documents = await readTogether(gathered.map(({ bucket, key }) => ({ bucket, key })))
-      for (const [index, { resolve }] of gathered.entries()) resolve(documents[index])
-    } catch (error) {
-      // What fails is the disk, and not one document.
-      for (const { reject } of gathered) reject(error)
+  const askAll = async (): Promise<void> => {
+    while (waiting.length > 0) {
+      const gathered = waiting
+      waiting = []
+      await answer(readTogether, gathered)
     }
+    isAsking = false
   }
   return (bucket, key) =>
     new Promise((resolve, reject) => {
       waiting.push({ bucket, key, resolve, reject })
-      if (waiting.length > 1) return
+      if (isAsking) return
+      isAsking = true
       // Behind the callbacks of all connections that had something to say.
-      setImmediate(() => {
-        const gathered = waiting
-        waiting = []
-        void send(gathered)
-      })
+      setImmediate(() => void askAll())
     })
+}
+
+async function answer(readTogether: ReadTogether, gathered: readonly Waiting[]): Promise<void> {
+  try {
+    const documents = await readTogether(gathered.map(({ bucket, key }) => ({ bucket, key })))
+    for (const [index, { resolve }] of gathered.entries()) resolve(documents[index])
+  } catch (error) {
+    // What fails is the disk, and not one document.
+    for (const { reject } of gathered) reject(error)
+  }
 }
