@@ -3,7 +3,7 @@
  * the documents type-checked and run there, on the oldest Node that is promised and on the workspace's.
  */
 import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -109,6 +109,20 @@ describe('given the packed packages in a fresh project', () => {
       expect(await operator.ended, operator.text()).toBe(0)
       agent.child.kill('SIGTERM')
       expect(await agent.ended, agent.text()).toBe(0)
+
+      const command = startExample(
+        project,
+        [node(), 'node_modules/downlink/bin/downlink.js', 'hub', '--port', '0'],
+        {},
+      )
+      await command.prints(/operator token/)
+      const commandLine = await readFile(`/proc/${command.child.pid}/cmdline`, 'utf8')
+      expect(
+        commandLine,
+        'the hub must start anew with a bound on what it may allocate before it collects',
+      ).toContain('--max-semi-space-size=16')
+      command.child.kill('SIGTERM')
+      expect(await command.ended, command.text()).toBe(0)
 
       const tests = await run(node(), ['--test', 'agent.test.ts'], { cwd: project })
       expect(tests.stdout).toMatch(/pass 1\b[\s\S]*fail 0\b/)

@@ -30,6 +30,9 @@ export interface OurHub extends Subject {
   handOver(drainMs: number): Promise<void>
 }
 
+/** As `downlink hub` starts Node. */
+const HUB_NODE_ARGS = ['--max-semi-space-size=16']
+
 /** Starts our hub on a copy of the template. */
 export async function startOurs(
   options: SubjectOptions & { readonly isHandedOver?: boolean },
@@ -37,7 +40,7 @@ export async function startOurs(
   const { streams, heartbeatMs, isHandedOver = false } = options
   const files = await fleetFolder(streams)
   const start = (port: string) =>
-    startChild('fleet/hub-process.ts', [files.folder, port, String(heartbeatMs)])
+    startChild('fleet/hub-process.ts', [files.folder, port, String(heartbeatMs)], HUB_NODE_ARGS)
   let child = start('0')
   const { url } = (await child.ask({ do: 'start', isHandedOver })) as { url: string }
   return {
@@ -138,12 +141,12 @@ export function isAnswering(url: string): Promise<boolean> {
   )
 }
 
-/** The lines that every nginx of the bench has. */
+/** The lines that every nginx of the bench has. It closes idle connections when less than a sixteenth is left, so there are more than files. */
 export function nginxHead(folder: string): string {
   const kinds = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
   return `daemon off; worker_processes 1; worker_rlimit_nofile 20000; ${process.getuid?.() === 0 ? 'user root;' : ''}
 pid ${folder}/nginx.pid; error_log stderr warn;
-events { worker_connections 19900; multi_accept on; }
+events { worker_connections 22000; multi_accept on; }
 http {
   access_log off; keepalive_requests 10000000; keepalive_timeout 3600; tcp_nodelay on;
   client_max_body_size 64m; client_body_buffer_size 64k;

@@ -115,7 +115,10 @@ class IdleDocuments<E extends CacheEntry> {
     this.#putNewest(entry)
     this.#size++
     this.#bytes += entry.bytes
-    while (this.#size > 0 && (this.#size > this.#bounds.documentsMax || this.#bytes > this.#bounds.bytesMax)) {
+    while (
+      this.#size > 0 &&
+      (this.#size > this.#bounds.documentsMax || this.#bytes > this.#bounds.bytesMax)
+    ) {
       const oldest = this.#head.newer as E
       this.delete(oldest)
       this.#evict(oldest)
