@@ -109,6 +109,15 @@ test('given a control is issued > it carries the token, a fresh key and the body
   expect(keys[0], 'use a new key for a new control').not.toBe(keys[1])
 })
 
+test('given a task is read > its record is asked for by both ids', async () => {
+  const task = { agentId: 'a1', taskId: 't/1', state: 'completed', result: { parts: 2 } }
+  const { client, seen } = await hubThat((_, response) => json(response, 200, task))
+  expect(await client.task('a1', 't/1').read()).toEqual(task)
+  expect(seen.map(({ method, url }) => `${method} ${url.pathname}`)).toEqual([
+    'GET /api/v1/agents/a1/tasks/t%2F1',
+  ])
+})
+
 test('given the hub answers 503, 429 and drops a connection > the same request goes again with the same key', async () => {
   const answers: Answer[] = [
     (_, response) => json(response, 503, { error: 'outcome_unknown' }),

@@ -51,6 +51,8 @@ export interface TaskHandle extends Record<StateVerb, (options?: ControlOptions)
   readonly taskId: string
   /** Issues any verb. Resolves with the control as it stood when `until` was reached, could no longer be, or the time was up. */
   control(verb: string, args?: Json, options?: ControlOptions): Promise<ControlRecord>
+  /** The task as its agent last reported it. */
+  read(options?: { readonly signal?: AbortSignal }): Promise<TaskRecord>
   log(options?: { readonly signal?: AbortSignal }): Promise<TaskLog>
 }
 
@@ -191,6 +193,8 @@ class HubOperatorClient implements OperatorClient {
       pause: (options) => issue('pause', undefined, options),
       resume: (options) => issue('resume', undefined, options),
       control: (verb, args, options) => issue(verb, args, options),
+      read: ({ signal } = {}) =>
+        this.#ask({ method: 'GET', path: taskPath(agentId, taskId), signal }, readTask),
       log: ({ signal } = {}) =>
         this.#ask({ method: 'GET', path: `${taskPath(agentId, taskId)}/log`, signal }, readLog),
     }

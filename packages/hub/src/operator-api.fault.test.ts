@@ -1,4 +1,5 @@
 /** The operators' side of a hub over real sockets: controls, waits, idempotency, enrollment, errors, a failing store. */
+import type { Json } from '@downlink/protocol'
 import { expect, describe, test } from 'vitest'
 import { storeWith } from '../../testkit/src/store-with.ts'
 import { ours, startHub } from '../test/hub-fixture.ts'
@@ -95,6 +96,30 @@ describe('given an enrolled agent', () => {
     const rest = (await hub.operator('GET', `${controls}?limit=2&cursor=${first.nextCursor}`)).body
     const ids = [...first.items, ...rest.items].map((item: { taskId: string }) => item.taskId)
     expect([ids, rest.nextCursor]).toEqual([['t3', 't2', 't1'], undefined])
+  })
+
+  test('when its tasks are read page by page > unfinished ones come first, and none is left out whatever ends meanwhile', async () => {
+    await using hub = await startHub()
+    const agent = await hub.enroll('a1')
+    const tasks = '/api/v1/agents/a1/tasks'
+    const report = (taskId: string, status: string): Json => ({ taskId, status, progress: 0, updatedAt: 1 })
+    for (const taskId of ['t2', 't1', 't3', 't4']) await hub.operator('POST', tasks, { kind: 'k', taskId })
+    await agent.sync(ours(1, { tasks: [report('t2', 'completed'), report('t4', 'running')] }))
+    const first = (await hub.operator('GET', `${tasks}?limit=2`)).body
+    // The place to go on from is gone from among the unfinished.
+    await agent.sync(ours(2, { tasks: [report('t3', 'completed'), report('t4', 'running')] }))
+    const rest = (await hub.operator('GET', `${tasks}?limit=3&cursor=${first.nextCursor}`)).body
+    const ids = [first, rest].map(({ items }) => items.map((item: { taskId: string }) => item.taskId))
+    expect(ids).toEqual([
+      ['t1', 't3'],
+      ['t4', 't2', 't3'],
+    ])
+    expect(rest.nextCursor).toBeUndefined()
+    expect((await hub.operator('GET', `${tasks}/t4`)).body).toMatchObject({ taskId: 't4', state: 'running' })
+    for (const query of ['cursor=t4', 'cursor=2.t4', 'limit=0', 'limit=1001']) {
+      const refused = await hub.operator('GET', `${tasks}?${query}`)
+      expect([query, refused.status, refused.body.error]).toEqual([query, 400, 'bad_request'])
+    }
   })
 
   test('when many agents are listed > pages follow each other, and status filters', async () => {
@@ -215,6 +240,7 @@ describe('given requests that are wrong', () => {
       ['POST', '/api/v1/agents/nobody/controls', pause, 404, 'agent_not_found'],
       ['GET', '/api/v1/controls/a1~nothing', undefined, 404, 'control_not_found'],
       ['GET', '/api/v1/agents/a1/tasks/none/log', undefined, 404, 'task_not_found'],
+      ['GET', '/api/v1/agents/a1/tasks/none', undefined, 404, 'task_not_found'],
       ['GET', '/api/v1/agents?limit=0', undefined, 400, 'bad_request'],
     ]
     for (const [method, path, body, status, error] of cases) {

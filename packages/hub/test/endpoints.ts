@@ -42,6 +42,7 @@ export const ENDPOINTS: readonly Endpoint[] = [
   },
   { method: 'GET', path: api('agents/a1/tasks'), by: 'read', unknown: nobody('/tasks') },
   { method: 'POST', path: api('agents/a1/tasks'), by: 'run', hasBody: true },
+  { method: 'GET', path: api('agents/a1/tasks/t1'), by: 'read', unknown: nobody('/tasks/t1') },
   { method: 'GET', path: api('agents/a1/tasks/t1/log'), by: 'read', unknown: nobody('/tasks/t1/log') },
   {
     method: 'GET',

@@ -64,10 +64,15 @@ function scopeOf({ agentId, controlId }: AuditQuery): HistoryScope {
   )
 }
 
-/** @throws HubError `bad_request`. */
+/** A day alone begins in UTC; a time needs a zone, or it would mean that of the hub's machine. @throws HubError `bad_request`. */
 function wallTime(text: string | undefined): number | undefined {
   if (text === undefined) return undefined
-  const ms = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : NaN
+  const ms = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d))?$/.test(text)
+    ? Date.parse(text)
+    : NaN
   if (!Number.isNaN(ms)) return ms
-  throw new HubError('bad_request', 'The time must be in ISO 8601, such as 2026-01-31T12:00:00Z.')
+  throw new HubError(
+    'bad_request',
+    'The time must be in ISO 8601 with its zone, such as 2026-01-31T12:00:00Z, or a day, such as 2026-01-31, in UTC. In a URL write %2B for +.',
+  )
 }

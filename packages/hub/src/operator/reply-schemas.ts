@@ -84,7 +84,7 @@ export const taskReply: TSchema = shape<TaskRecord>(
 export const tasksReply: TSchema = page(
   'TaskPage',
   taskReply,
-  'All tasks of the agent, unfinished ones first.',
+  'Tasks of the agent, unfinished ones first, then by id.',
 )
 /** The last lines of a task's output. */
 export const logReply: TSchema = Type.Object(

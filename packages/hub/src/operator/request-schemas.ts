@@ -106,7 +106,12 @@ export const auditQuery: TSchema = Type.Object(
     cursor: optional(text('`nextCursor` of the page before.')),
     agentId: optional(text('Only what concerns this agent.', 'box-1')),
     controlId: optional(text('Only what concerns this control.')),
-    since: optional(text('Only from this moment on, ISO 8601.', '2026-01-31T12:00:00Z')),
+    since: optional(
+      text(
+        'Only from this moment on, ISO 8601: a time with its zone (`%2B` for `+`), or a day, which begins in UTC.',
+        '2026-01-31T12:00:00Z',
+      ),
+    ),
   },
   strict,
 )

@@ -1,11 +1,11 @@
 /** /api/v1/agents/:agentId/tasks: starting and listing tasks, and the last lines of their output. */
-import { isTerminalStatus, type TaskRecord, type TaskRequest } from '@downlink/protocol'
+import { isTerminalStatus, type Page, type TaskRecord, type TaskRequest } from '@downlink/protocol'
 import { taskRecords } from '../controls/task-records.ts'
 import { assertNotRevoked } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
 import { askerOf } from './controls-route.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
-import { lineNumber } from './operator-query.ts'
+import { lineNumber, pageLimit } from './operator-query.ts'
 import { operation } from './operation.ts'
 import { logReply, taskReply, tasksReply } from './reply-schemas.ts'
 import {
@@ -13,6 +13,7 @@ import {
   idempotencyHeaders,
   logQuery,
   noQuery,
+  pageQuery,
   taskBody,
   taskParams,
 } from './request-schemas.ts'
@@ -23,6 +24,9 @@ interface OfAgent {
 interface OfTask {
   Params: { agentId: string; taskId: string }
   Querystring: { after?: string }
+}
+interface Paging {
+  Querystring: { limit?: string; cursor?: string }
 }
 
 /** Adds the routes. */
@@ -66,7 +70,7 @@ export function addTasksRoutes(routes: OperatorRoutes): void {
       return reply.code(made.isReplay ? 200 : 201).send(made.record)
     },
   )
-  app.get<OfAgent>(
+  app.get<OfAgent & Paging>(
     '/api/v1/agents/:agentId/tasks',
     operation(
       routes,
@@ -77,11 +81,33 @@ export function addTasksRoutes(routes: OperatorRoutes): void {
         scope: 'read',
         errors: ['agent_not_found'],
       },
-      { params: agentParams, querystring: noQuery, response: { 200: tasksReply } },
+      { params: agentParams, querystring: pageQuery, response: { 200: tasksReply } },
     ),
     async (request) => {
       const { agentId } = await watchAgent(request.params.agentId)
-      return { items: unfinishedFirst(taskRecords(await service.mailbox(agentId), memories.peek(agentId))) }
+      return pageOf(taskRecords(await service.mailbox(agentId), memories.peek(agentId)), request.query)
+    },
+  )
+  app.get<OfTask>(
+    '/api/v1/agents/:agentId/tasks/:taskId',
+    operation(
+      routes,
+      {
+        operationId: 'getTask',
+        tag: 'Tasks',
+        summary: 'Show a task',
+        scope: 'read',
+        errors: ['agent_not_found', 'task_not_found'],
+      },
+      { params: taskParams, querystring: noQuery, response: { 200: taskReply } },
+    ),
+    async (request) => {
+      const { agentId } = await watchAgent(request.params.agentId)
+      const { taskId } = request.params
+      const tasks = taskRecords(await service.mailbox(agentId), memories.peek(agentId))
+      const found = tasks.find((task) => task.taskId === taskId)
+      if (found === undefined) throw notFound(agentId, taskId)
+      return found
     },
   )
   app.get<OfTask>(
@@ -106,7 +132,7 @@ export function addTasksRoutes(routes: OperatorRoutes): void {
       if (log === undefined) {
         const tasks = taskRecords(await service.mailbox(agentId), memory)
         if (!tasks.some((task) => task.taskId === taskId)) {
-          throw new HubError('task_not_found', `Agent ${agentId} has no task ${taskId}. Check the id.`)
+          throw notFound(agentId, taskId)
         }
         return { taskId, firstLine: 0, nextLine: 0, lines: [] }
       }
@@ -116,6 +142,27 @@ export function addTasksRoutes(routes: OperatorRoutes): void {
   )
 }
 
-function unfinishedFirst(tasks: readonly TaskRecord[]): readonly TaskRecord[] {
-  return tasks.toSorted((a, b) => Number(isTerminalStatus(a.state)) - Number(isTerminalStatus(b.state)))
+/** Unfinished ones first, then by id, so that a cursor holds while tasks come and go; it is the place of the last one shown. */
+function pageOf(tasks: readonly TaskRecord[], query: Paging['Querystring']): Page<TaskRecord> {
+  const limit = pageLimit(query.limit)
+  const { cursor } = query
+  if (cursor !== undefined && !/^[01]\../s.test(cursor)) {
+    throw new HubError('bad_request', 'The cursor is not one of this listing. Start without it.')
+  }
+  const places = tasks.map((task) => ({ task, place: placeOf(task) }))
+  const rest = places
+    .filter(({ place }) => cursor === undefined || place > cursor)
+    .toSorted((a, b) => (a.place < b.place ? -1 : 1))
+  const shown = rest.slice(0, limit)
+  const last = shown.at(-1)
+  const items = shown.map(({ task }) => task)
+  return rest.length > limit && last !== undefined ? { items, nextCursor: last.place } : { items }
+}
+
+function placeOf({ state, taskId }: TaskRecord): string {
+  return `${isTerminalStatus(state) ? 1 : 0}.${taskId}`
+}
+
+function notFound(agentId: string, taskId: string): HubError {
+  return new HubError('task_not_found', `Agent ${agentId} has no task ${taskId}. Check the id.`)
 }
