@@ -16,14 +16,13 @@ export interface FloodedProcess<R = FloodReport> extends AsyncDisposable {
   forgetPeak(): void
 }
 
-/** Starts `script` with `args`, and Node with `flags` beside the ones that it needs. */
+/** Starts `script` with `args`, by a Node as it is. */
 export async function startFlooded<R extends { readonly did: string } = FloodReport>(
   args: readonly string[],
   script = './fixtures/flood-agent.ts',
-  flags: readonly string[] = [],
 ): Promise<FloodedProcess<R>> {
   const child = fork(fileURLToPath(new URL(script, import.meta.url)), args, {
-    execArgv: ['--conditions=@downlink/source', ...flags],
+    execArgv: ['--conditions=@downlink/source'],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
   const ended = once(child, 'close')

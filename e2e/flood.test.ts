@@ -14,14 +14,8 @@ const OFFERED_BYTES = 200_000_000
 const GROWTH_KIB_MAX = 16_384
 /** Good streams and good replies before that: the first full collection alone takes 17 MB for a moment. */
 const WARM_CALLS = 100
-/** Of the task of a whole agent before that. */
+/** Of the task of a whole agent before that, and while it is flooded. */
 const WARM_TICKS = 200
-/**
- * For a whole agent, which makes more garbage of millions of frames than a bare stream. V8 doubles its young generation
- * the more often the longer a process makes garbage, whatever that is of, and by default to more than 100 MiB: what the
- * flood itself holds would drown in it.
- */
-const YOUNG_OF_ONE_SIZE = ['--min-semi-space-size=16', '--max-semi-space-size=16']
 /** Of one good stream. */
 const WARM_EVENTS = 2
 /** Where the system tells the most memory that a process ever held, and forgets it when asked. */
@@ -254,38 +248,69 @@ describe.runIf(canMeasure)('given a flood', () => {
   })
 })
 
-describe.runIf(canMeasure)('given a whole agent with a task at work', () => {
-  test('when its hub floods the stream > the task goes on, the agent stays small and says how it stands', async () => {
-    const json =
-      '{"controls":[],"newTasks":[{"id":"t1","kind":"tick"}],"watching":false,"acked":[],"nextSyncMs":1000}'
-    await using server = await startFloodServer(json)
-    server.play({ start: STREAM, unit: ': connected hb=15000\n\n', restMs: 5 }, '/events ')
-    await using agent = await startFlooded<SupervisedReport>(
-      [server.url],
-      './fixtures/flood-supervised.ts',
-      YOUNG_OF_ONE_SIZE,
-    )
-    const status = (): Promise<SupervisedReport> => agent.order({ order: 'ping' })
-    await vi.waitUntil(async () => (await status()).ticks > WARM_TICKS, { timeout: 60_000 })
-    agent.forgetPeak()
+/** A whole agent with a task at work, that has had its stream for a while. @param args - further ones of the fixture. */
+async function startWhole(...args: readonly string[]) {
+  const json =
+    '{"controls":[],"newTasks":[{"id":"t1","kind":"tick"}],"watching":false,"acked":[],"nextSyncMs":1000}'
+  const server = await startFloodServer(json)
+  server.play({ start: STREAM, unit: ': connected hb=15000\n\n', restMs: 5 }, '/events ')
+  const agent = await startFlooded<SupervisedReport>([server.url, ...args], './fixtures/flood-supervised.ts')
+  const status = (): Promise<SupervisedReport> => agent.order({ order: 'ping' })
+  const worksOn = async (): Promise<void> => {
+    const { ticks } = await status()
+    await vi.waitUntil(async () => (await status()).ticks > ticks + WARM_TICKS, { timeout: 60_000 })
+  }
+  await worksOn()
+  agent.forgetPeak()
+  return {
+    server,
+    agent,
+    status,
+    worksOn,
+    /** The stream that drips is cut, and so is whatever follows it; the next one floods. */
+    flood(unit: string, start = STREAM) {
+      server.play({ start, unit }, '/events ')
+      server.cut()
+    },
+    async [Symbol.asyncDispose]() {
+      await agent[Symbol.asyncDispose]()
+      await server[Symbol.asyncDispose]()
+    },
+  }
+}
+
+describe.runIf(canMeasure)('given a whole agent, started without a flag for its memory', () => {
+  test.for([
+    ['a line', `${STREAM}data: `, x(1_000)],
+    ['an event', STREAM, `data: ${x(1_000)}\n`],
+    ['bare data lines', STREAM, 'data\n'],
+  ] as const)(
+    'when 200 MB of %s come down its streams > it says that a bound is passed, stays small, and its task goes on',
+    async ([what, start, unit]) => {
+      await using whole = await startWhole('dials-at-once')
+      const { server, agent, status, worksOn } = whole
+      const beforeKib = agent.peakKib()
+      whole.flood(unit, start)
+      await offered(server, OFFERED_BYTES)
+      server.play(undefined)
+      expectSmall(`a whole agent and ${what}`, agent, beforeKib, server)
+      expect(await status()).toMatchObject({ standing: 'ok', verdict: 'limit' })
+      await worksOn()
+    },
+  )
+
+  test('when more comes than a hub ever sends, all of it legal > it ends the stream, says so, and its task goes on', async () => {
+    await using whole = await startWhole()
+    const { server, agent, status, worksOn } = whole
     const beforeKib = agent.peakKib()
-
-    // The stream that drips is cut by the server's end; the next one floods.
-    server.play({ start: STREAM, unit: ': hb n=1 t=1700000000000\n\n' }, '/events ')
-    server.cut()
-    await offered(server, OFFERED_BYTES)
-    const flooded = await status()
-    expect([flooded.downlink, flooded.standing]).toEqual(['sse', 'ok'])
-    await vi.waitUntil(async () => (await status()).ticks > flooded.ticks, { timeout: 60_000 })
-
-    server.play({ start: `${STREAM}data: `, unit: x(1_000) }, '/events ')
-    server.cut()
+    whole.flood(': hb n=1 t=1700000000000\n\n')
     await vi.waitUntil(async () => (await status()).verdict === 'limit', { timeout: 60_000 })
     const cut = await status()
     expect(cut.standing).toBe('ok')
     expect(['timer', 'long-poll']).toContain(cut.downlink)
-    await vi.waitUntil(async () => (await status()).ticks > cut.ticks, { timeout: 60_000 })
-    expectSmall('a whole agent', agent, beforeKib, server)
+    await worksOn()
+    expectSmall('a whole agent and pings', agent, beforeKib, server)
+    expect(server.offeredBytes, 'it went on reading').toBeLessThan(OFFERED_BYTES / 4)
     expect((await agent.order({ order: 'stop' })).did).toBe('stop')
   })
 })

@@ -98,3 +98,5 @@ export {
 export type { DownlinkEvent, Heartbeat } from './stream-events.ts'
 export { isTerminalStatus } from './task-report.ts'
 export type { TaskLogTail, TaskReport, TaskStatus } from './task-report.ts'
+export { takeToken } from './token-bucket.ts'
+export type { Rate, TakenToken, TokenBucket } from './token-bucket.ts'

@@ -96,6 +96,14 @@ export const ORIGINAL_RESUME_MS = 10_000
 // ── Agent ───────────────────────────────────────────────────────────────────────────────────────
 /** Events of a stream that are decoded and wait for their reader; what is behind them stays as it came (back-pressure). */
 export const STREAM_EVENTS_WAITING_MAX = 8
+/**
+ * Frames of its streams in a second that an agent bears, and how many at once after a rest: many times what a hub sends
+ * to one agent. What floods would take a whole core, and V8 would grow its heap for all that garbage.
+ */
+export const STREAM_FRAMES_PER_S_MAX = 1_000
+export const STREAM_FRAMES_BURST = 10_000
+/** Shortest time between two syncs that nudges of a stream lead to, ms: a hub takes 50 requests a second of one agent. */
+export const NUDGE_MS_MIN = 50
 /** Bytes kept of an error reply's body. */
 export const ERROR_BODY_BYTES_MAX = 1_024
 /** Time to read an error reply's body, ms. */

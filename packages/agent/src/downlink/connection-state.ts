@@ -60,6 +60,8 @@ export type ConnectionState = ConnectionMemory &
         /** Only beside `wake`: since when frames have come on time, and the last one, ms. */
         readonly onTimeSinceMs: number
         readonly frameMs: number
+        /** When the stream opened, or its last nudge that was not spread leads to a sync, or did, ms. */
+        readonly nudgedMs: number
         /** The server said that this stream will end, and when to come back, ms. */
         readonly drainMs?: number
       }

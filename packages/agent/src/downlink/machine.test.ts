@@ -22,6 +22,7 @@ function play(events: readonly (readonly [number, ConnectionEvent])[], random = 
     types: actions.map(({ type }) => type),
     delayMs: of('setTimer')[0]?.delayMs,
     syncs: of('sync').map(({ reason }) => reason),
+    delaysMs: of('sync').map(({ delayMs = 0 }) => delayMs),
     status: of('report')[0]?.status,
   }
 }
@@ -48,6 +49,26 @@ describe('given a connection that is to be', () => {
     expect(play([started, opened, frame(SYNC)]).syncs).toEqual(['wake'])
     expect(play([started, opened, frame({ type: 'sync', reason: '' })]).syncs).toEqual(['sync event'])
     expect(play([started, opened, frame(PING)]).syncs).toEqual([])
+  })
+
+  test('when nudges come in a flood > they lead to a sync each NUDGE_MS_MIN, and none is left without one (R-50)', () => {
+    const due: number[] = []
+    const nudges = Array.from({ length: 1_000 }, (_, atMs) => frame(SYNC, atMs))
+    nudges.forEach(([atMs], last) => {
+      const { delaysMs } = play([started, opened, ...nudges.slice(0, last + 1)])
+      due.push(...delaysMs.map((delayMs) => atMs + delayMs))
+      expect(
+        due.some((dueMs) => dueMs >= atMs),
+        `nothing follows the nudge at ${atMs} ms`,
+      ).toBe(true)
+    })
+    expect(due).toEqual(Array.from({ length: 20 }, (_, index) => (index + 1) * limits.NUDGE_MS_MIN))
+  })
+
+  test('when a nudge is spread over a long time > the next one that is not need not wait for it', () => {
+    const spread = frame({ type: 'sync', reason: '', withinMs: 60_000 }, 1_000)
+    expect(play([started, opened, spread]).delaysMs).toEqual([30_000])
+    expect(play([started, opened, spread, frame(SYNC, 1_001)]).delaysMs).toEqual([0])
   })
 
   test('when it stops, in any state > nothing is done any more', () => {

@@ -1,5 +1,5 @@
 /** Decides when an agent dials its hub, waits, falls back and fetches: a function of state, event, time and chance. */
-import { advertisedWindowMs, limits } from '@downlink/protocol'
+import { advertisedWindowMs, limits, type DownlinkEvent } from '@downlink/protocol'
 import { probeDelayMs } from './backoff.ts'
 import {
   memoryOf,
@@ -110,6 +110,7 @@ function open(state: ConnectionMemory, { nowMs }: ConnectionContext): Connection
       frameSeen: false,
       onTimeSinceMs: nowMs,
       frameMs: nowMs,
+      nudgedMs: nowMs,
     },
     // Whatever was pushed while no stream was open is known only to a sync.
     actions: [{ type: 'sync', reason: 'stream opened' }],
@@ -134,12 +135,29 @@ function receive(
     case 'drain':
       return { state: { ...judged, eventSeen: true, drainMs: frame.reconnectAfterMs }, actions }
     case 'sync': {
-      const reason = frame.reason === '' ? 'sync event' : frame.reason
-      const spread = frame.withinMs === undefined ? {} : { delayMs: context.random * frame.withinMs }
-      const sync: ConnectionAction = { type: 'sync', reason, ...spread }
-      return { state: { ...judged, eventSeen: true }, actions: [...actions, sync] }
+      const { state: nudged, actions: syncs } = nudge(judged, frame, context)
+      return { state: { ...nudged, eventSeen: true }, actions: [...actions, ...syncs] }
     }
   }
+}
+
+/** Asks for a sync, not more often than each `NUDGE_MS_MIN`; one that is still to begin for an earlier nudge covers this one. */
+function nudge(
+  state: OpenState,
+  { reason, withinMs = 0 }: Extract<DownlinkEvent, { type: 'sync' }>,
+  { nowMs, random }: ConnectionContext,
+): { readonly state: OpenState; readonly actions: readonly ConnectionAction[] } {
+  if (state.nudgedMs > nowMs) return { state, actions: [] }
+  const dueMs = Math.max(nowMs + random * withinMs, state.nudgedMs + limits.NUDGE_MS_MIN)
+  const delayMs = dueMs - nowMs
+  const sync: ConnectionAction = {
+    type: 'sync',
+    reason: reason === '' ? 'sync event' : reason,
+    ...(delayMs === 0 ? {} : { delayMs }),
+  }
+  // One that is spread over a longer time must not keep the next one waiting for it.
+  const isSoon = delayMs <= limits.NUDGE_MS_MIN
+  return { state: isSoon ? { ...state, nudgedMs: dueMs } : state, actions: [sync] }
 }
 
 /** Connections from before are probably dead, and what was pushed meanwhile is known only to a sync. */

@@ -136,6 +136,34 @@ describe('given a downlink', () => {
     await vi.waitUntil(() => run.events.length === 1)
   })
 
+  test('when more frames come than any hub sends > the stream is ended as one that passes a bound (R-12)', async () => {
+    const run = await downlinkTo([
+      streaming(': hb\n\n'.repeat(2 * limits.STREAM_FRAMES_BURST)),
+      streaming(''),
+    ])
+    await run.waiting(1)
+    expect(run.events).toHaveLength(limits.STREAM_FRAMES_BURST + 1)
+    expect(run.statuses.at(-1)).toMatchObject({
+      failureCount: 1,
+      failure: { code: 'stream_flooded' },
+      path: { verdict: 'limit' },
+    })
+    await vi.waitUntil(() => run.sockets.size === 0)
+    run.clock.advance(run.clock.nextTimerMs ?? 0)
+    await vi.waitUntil(() => run.streams.length === 2)
+  })
+
+  test('when the next stream floods, too > it gets no burst of its own', async () => {
+    const flood = streaming(': hb\n\n'.repeat(2 * limits.STREAM_FRAMES_BURST))
+    const run = await downlinkTo([flood])
+    await run.waiting(1)
+    const waitedMs = run.clock.nextTimerMs ?? 0
+    run.clock.advance(waitedMs)
+    await run.waiting(2)
+    const refilled = (waitedMs * limits.STREAM_FRAMES_PER_S_MAX) / 1_000
+    expect(run.events).toHaveLength(limits.STREAM_FRAMES_BURST + refilled + 2)
+  })
+
   test('when an event takes time > the next one waits for it', async () => {
     let underWay = 0
     let most = 0
@@ -149,7 +177,7 @@ describe('given a downlink', () => {
       },
     })
     await vi.waitUntil(() => seen === 20)
-    expect([most, run.syncs.length]).toEqual([1, 21])
+    expect([most, run.syncs]).toEqual([1, ['stream opened', 'wake']])
   })
 })
 

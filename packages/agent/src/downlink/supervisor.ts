@@ -2,12 +2,16 @@
 import {
   DownlinkError,
   HttpError,
+  limits,
   parseHeartbeat,
+  takeToken,
   type Clock,
   type DownlinkEvent,
   type Heartbeat,
   type Random,
+  type Rate,
   type Timer,
+  type TokenBucket,
 } from '@downlink/protocol'
 import type { AgentClient } from '../client.ts'
 import {
@@ -19,7 +23,7 @@ import {
   type ConnectionStatus,
   type DownlinkMode,
 } from './connection-state.ts'
-import { openEventStream, type EventStream } from '../stream/event-stream.ts'
+import { openEventStream, type EventStream, type StreamEnd } from '../stream/event-stream.ts'
 import { connectionStep } from './machine.ts'
 import { STOOD_STILL } from './reconnect-machine.ts'
 
@@ -65,11 +69,24 @@ export async function runDownlink(options: DownlinkOptions): Promise<void> {
   await new Downlink(options).run()
 }
 
+const FRAMES: Rate = { perS: limits.STREAM_FRAMES_PER_S_MAX, burst: limits.STREAM_FRAMES_BURST }
+
+const FLOOD: StreamEnd = {
+  reason: 'limit',
+  error: new DownlinkError(
+    'stream_flooded',
+    `More frames came down the stream than ${limits.STREAM_FRAMES_PER_S_MAX} a second, and no hub sends so many. Look at what answers in the hub's place.`,
+    { retry: 'backoff' },
+  ),
+}
+
 class Downlink {
   private readonly options: DownlinkOptions
   private state: ConnectionState
   private timer: Timer | undefined
   private pollTimer: Timer | undefined
+  /** What is left of the rate of frames, of all streams together: another stream is no way around it. */
+  private frames: TokenBucket | undefined
   /** Gives up the try or the stream under way. */
   private attempt = new AbortController()
   /** Ends the `wake` under way. */
@@ -202,6 +219,7 @@ class Downlink {
       if (this.over.signal.aborted) return
       return this.happen({ type: 'failed', ...failureOf(error) })
     }
+    let flood: StreamEnd | undefined
     try {
       this.options.onStream?.(stream)
       this.happen({ type: 'opened' })
@@ -209,14 +227,25 @@ class Downlink {
         if (signal.aborted) break
         this.happen(this.frameOf(stream, frame))
         await this.options.onEvent(frame)
+        if (this.isFlood()) {
+          flood = FLOOD
+          break
+        }
       }
     } finally {
       await stream.close()
     }
-    const end = await stream.closed
+    const end = flood ?? (await stream.closed)
     // Beside `wake` a stream may be held back where all else gets through.
     if (end.reason === 'silent' && this.state.poll.name === 'off') client.dropConnections()
     this.happen({ type: 'ended', end, ...(stream.retryMs === undefined ? {} : { retryMs: stream.retryMs }) })
+  }
+
+  /** Counts a frame; whether it was one too many. */
+  private isFlood(): boolean {
+    const { bucket, waitMs } = takeToken(this.frames, FRAMES, this.options.clock.monotonicMs())
+    this.frames = bucket
+    return waitMs > 0
   }
 
   private frameOf({ heartbeatMs, lastHeartbeat }: EventStream, frame: DownlinkEvent): ConnectionEvent {

@@ -7,9 +7,9 @@ import {
   type PresenceTransition,
   type SyncRequest,
   type TaskReport,
+  type TokenBucket,
 } from '@downlink/protocol'
 import type { StreamProof } from '../delivery/stream-proof.ts'
-import type { TokenBucket } from '../http/token-bucket.ts'
 import type { WriteRecord } from './draft.ts'
 import { findControl, type Mailbox } from './mailbox.ts'
 import { createTaskLogs, type TaskLogs } from './task-logs.ts'

@@ -1,10 +1,9 @@
 /** Who asks too often: agents, operators' tokens, and addresses that fail to say who they are. */
-import { limits, type Clock } from '@downlink/protocol'
+import { limits, takeToken, type Clock, type Rate, type TokenBucket } from '@downlink/protocol'
 import type { AgentMemory } from '../controls/agent-memory.ts'
 import { HubError } from '../hub-error.ts'
 import { networkOf, type IsProxy } from './address.ts'
 import type { RequestCounts } from './request-facts.ts'
-import { takeToken, type Rate, type TokenBucket } from './token-bucket.ts'
 
 /** The rates of one hub. */
 export interface RateLimits {

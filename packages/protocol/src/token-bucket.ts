@@ -14,7 +14,7 @@ export interface TokenBucket {
 }
 
 /** What one more costs: the bucket after it, and how long to wait if it was one too many, ms; 0 if it was not. */
-export interface Taken {
+export interface TakenToken {
   readonly bucket: TokenBucket
   readonly waitMs: number
 }
@@ -23,7 +23,7 @@ export interface Taken {
 const ROUNDING = 1e-6
 
 /** Takes one from the bucket; one too many takes nothing. @param bucket - undefined: nothing was used yet. */
-export function takeToken(bucket: TokenBucket | undefined, rate: Rate, nowMs: number): Taken {
+export function takeToken(bucket: TokenBucket | undefined, rate: Rate, nowMs: number): TakenToken {
   const sinceMs = bucket === undefined ? 0 : Math.max(0, nowMs - bucket.atMs)
   const tokens = Math.min(rate.burst, (bucket?.tokens ?? rate.burst) + (sinceMs * rate.perS) / 1_000)
   if (tokens >= 1 - ROUNDING) return { bucket: { tokens: Math.max(0, tokens - 1), atMs: nowMs }, waitMs: 0 }
