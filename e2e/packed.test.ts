@@ -29,6 +29,7 @@ const STRICT = {
   noFallthroughCasesInSwitch: true,
   isolatedModules: true,
   verbatimModuleSyntax: true,
+  allowImportingTsExtensions: true,
   module: 'nodenext',
   target: 'es2024',
   lib: ['es2024', 'esnext.disposable'],
@@ -110,6 +111,14 @@ describe('given the packed packages in a fresh project', () => {
       agent.child.kill('SIGTERM')
       expect(await agent.ended, agent.text()).toBe(0)
 
+      // It takes over the credential of the agent that has ended.
+      const daemon = start(node(), 'daemon.ts', { DOWNLINK_HUB: url })
+      const typed = start(node(), 'typed-operator.ts', { DOWNLINK_HUB: url, DOWNLINK_TOKEN: token })
+      await typed.prints(/^applied paused$/m)
+      expect(await typed.ended, typed.text()).toBe(0)
+      daemon.child.kill('SIGTERM')
+      await daemon.ended
+
       const command = startExample(
         project,
         [node(), 'node_modules/downlink/bin/downlink.js', 'hub', '--port', '0'],
@@ -159,6 +168,7 @@ async function writeProject(packages: readonly (readonly [string, string])[]): P
       '@types/node': '24.19.2',
       'node-oldest': `npm:node-linux-${process.arch}@${NODE_OLDEST}`,
       'typescript-oldest': `npm:typescript@${TYPESCRIPT_OLDEST}`,
+      zod: '4.6.5',
     },
   }
   const config = { compilerOptions: STRICT, files: [...documentExamples().keys()] }

@@ -35,6 +35,15 @@ export interface WaitOptions {
   readonly signal?: AbortSignal
 }
 
+/** How a task is started. */
+export interface StartOptions {
+  /** @defaultValue one that the hub makes */
+  readonly taskId?: string
+  /** The same key and task again give the same task (R-31). @defaultValue a fresh one */
+  readonly idempotencyKey?: string
+  readonly signal?: AbortSignal
+}
+
 /** How a control is issued. */
 export interface ControlOptions extends WaitOptions {
   /** Time to live, ms. @defaultValue the hub's: an hour, none for `cancel` */

@@ -25,6 +25,7 @@ export type {
   FeedOptions,
   OperatorClientOptions,
   OperatorTokenOptions,
+  StartOptions,
   WaitOptions,
 } from './client-options.ts'
 export type { Broadcast } from './batches.ts'
@@ -34,3 +35,12 @@ export { errorDetails } from './reply-error.ts'
 export { createOperatorClient } from './operator-client.ts'
 export type { OperatorClient, TaskHandle } from './operator-client.ts'
 export type { CreatedOperatorToken, EnrollmentKey, TaskLog } from './replies.ts'
+export type {
+  Given,
+  TaskInput,
+  TaskKinds,
+  TaskRecordOf,
+  TaskResult,
+  TaskVerb,
+  VerbArgs,
+} from './task-types.ts'

@@ -26,6 +26,7 @@ import type {
   FeedOptions,
   OperatorClientOptions,
   OperatorTokenOptions,
+  StartOptions,
   WaitOptions,
 } from './client-options.ts'
 import { readFeed } from './feed.ts'
@@ -43,16 +44,23 @@ import {
   type EnrollmentKey,
   type TaskLog,
 } from './replies.ts'
+import type { Given, TaskInput, TaskKinds, TaskVerb, TaskRecordOf, VerbArgs } from './task-types.ts'
 import { askFor, defined, freshKey, listPages } from './typed-request.ts'
 
-/** One task of one agent; making a handle asks nobody whether it exists. */
-export interface TaskHandle extends Record<StateVerb, (options?: ControlOptions) => Promise<ControlRecord>> {
+/** One task of one agent; making a handle asks nobody whether it exists. @typeParam D - the task's definition, if it is known. */
+export interface TaskHandle<D = object> extends Record<
+  StateVerb,
+  (options?: ControlOptions) => Promise<ControlRecord>
+> {
   readonly agentId: string
   readonly taskId: string
   /** Issues any verb. Resolves with the control as it stood when `until` was reached, could no longer be, or the time was up. */
-  control(verb: string, args?: Json, options?: ControlOptions): Promise<ControlRecord>
+  control<A extends TaskVerb<D>>(
+    verb: A,
+    ...argsAndOptions: Given<VerbArgs<D, A>, ControlOptions>
+  ): Promise<ControlRecord>
   /** The task as its agent last reported it. */
-  read(options?: { readonly signal?: AbortSignal }): Promise<TaskRecord>
+  read(options?: { readonly signal?: AbortSignal }): Promise<TaskRecordOf<D>>
   log(options?: { readonly signal?: AbortSignal }): Promise<TaskLog>
 }
 
@@ -61,8 +69,11 @@ export interface TaskHandle extends Record<StateVerb, (options?: ControlOptions)
  *
  * Every call may throw HttpError (the hub refused), DownlinkError `hub_unreachable`, `reply_timeout`, `reply_too_large` or
  * `bad_reply`, and the reason of its signal. Connection errors, 408, 429, 502, 503 and 504 are tried again before that.
+ *
+ * @typeParam T - the agents' tasks, `typeof tasks`: then kinds, inputs, verbs, arguments and results have their types. Nothing
+ * is checked by them at run time; that is done where the agent validates what comes.
  */
-export interface OperatorClient {
+export interface OperatorClient<T extends TaskKinds = TaskKinds> {
   readonly url: URL
   /** Pages by itself. */
   agents(filter?: AgentFilter): AsyncIterable<AgentRecord>
@@ -70,13 +81,14 @@ export interface OperatorClient {
   /** Pages by itself. */
   tasks(agentId: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<TaskRecord>
   /** Assigns a task; the agent starts it with its next sync. Resolves once the hub has it for good. */
-  start(
+  start<K extends keyof T & string>(
     agentId: string,
-    kind: string,
-    input?: Json,
-    options?: { readonly taskId?: string; readonly idempotencyKey?: string; readonly signal?: AbortSignal },
-  ): Promise<TaskHandle>
+    kind: K,
+    ...inputAndOptions: Given<TaskInput<T[K]>, StartOptions>
+  ): Promise<TaskHandle<T[K]>>
   task(agentId: string, taskId: string): TaskHandle
+  /** @param kind - what the task is, for the types only. */
+  task<K extends keyof T & string>(agentId: string, taskId: string, kind: K): TaskHandle<T[K]>
   /** A control as it stands; with `until`, as it stood when that was reached, could no longer be, or the time was up. */
   control(controlId: string, options?: WaitOptions): Promise<ControlRecord>
   /** Pages by itself. */
@@ -117,7 +129,9 @@ export interface OperatorClient {
  * Makes a client; nothing is sent yet.
  * @throws DownlinkError `bad_hub_url`, `insecure_hub` or `bad_token`.
  */
-export function createOperatorClient(options: OperatorClientOptions): OperatorClient {
+export function createOperatorClient<T extends TaskKinds = TaskKinds>(
+  options: OperatorClientOptions,
+): OperatorClient<T> {
   // A line end in a header makes fetch throw an error that shows the header.
   if (!/^[\x21-\x7e]{1,4096}$/.test(options.token)) {
     throw new DownlinkError(
@@ -126,7 +140,7 @@ export function createOperatorClient(options: OperatorClientOptions): OperatorCl
       { retry: 'never' },
     )
   }
-  return new HubOperatorClient({
+  const client: OperatorClient = new HubOperatorClient({
     base: parseHubUrl(options.url, options.allowPlainHttp ?? false, 'the token'),
     token: options.token,
     // Unbound, as browsers insist on the global as `this`.
@@ -134,6 +148,8 @@ export function createOperatorClient(options: OperatorClientOptions): OperatorCl
     clock: options.clock ?? systemClock,
     random: options.random ?? systemRandom,
   })
+  // The same calls; what T tells of an agent's tasks is the word of whoever made it.
+  return client as OperatorClient<T>
 }
 
 interface Issue {
@@ -165,12 +181,7 @@ class HubOperatorClient implements OperatorClient {
     return this.#list(`${agentPath(agentId)}/tasks`, {}, readTask, options.signal)
   }
 
-  async start(
-    agentId: string,
-    kind: string,
-    input?: Json,
-    options: { taskId?: string; idempotencyKey?: string; signal?: AbortSignal } = {},
-  ): Promise<TaskHandle> {
+  async start(agentId: string, kind: string, input?: Json, options: StartOptions = {}): Promise<TaskHandle> {
     const { taskId, idempotencyKey = freshKey(), signal } = options
     const body = { kind, ...defined('input', input), ...defined('taskId', taskId) }
     const task = await this.#ask(

@@ -43,8 +43,8 @@ export interface VerbDefinition<A, I> {
   apply(args: SchemaOutput<A>, task: TaskContext<I>): void | Promise<void>
 }
 
-/** A kind of task. */
-export interface TaskDefinition<S, V> {
+/** A kind of task. Input, verbs and result are types that `createOperatorClient<typeof tasks>` of @downlink/client takes over. */
+export interface TaskDefinition<S, V, R extends Json | void = Json | void> {
   /** Any Standard Schema; input that does not fit fails the task with `bad_input`. */
   input?: S
   /** Longest that a task may run, its pauses not counted, ms; then it is cancelled with a `TimedOutError` and fails as `timed_out`. */
@@ -57,11 +57,13 @@ export interface TaskDefinition<S, V> {
   onRestart?: OnRestart
   verbs?: { [K in keyof V]: VerbDefinition<V[K], SchemaOutput<S>> }
   /** The task itself. What it returns is kept as its result, within `TASK_RESULT_BYTES_MAX`. */
-  run(task: TaskContext<SchemaOutput<S>>): Json | void | Promise<Json | void>
+  run(task: TaskContext<SchemaOutput<S>>): R | Promise<R>
 }
 
-/** Returns `definition` with its types inferred: input and verb arguments from their schemas. */
-export function defineTask<S = undefined, V = {}>(definition: TaskDefinition<S, V>): TaskDefinition<S, V> {
+/** Returns `definition` with its types inferred: input and verb arguments from their schemas, the result from `run`. */
+export function defineTask<S = undefined, V = {}, R extends Json | void = Json | void>(
+  definition: TaskDefinition<S, V, R>,
+): TaskDefinition<S, V, R> {
   return definition
 }
 
