@@ -102,8 +102,9 @@ export const STREAM_EVENTS_WAITING_MAX = 8
  */
 export const STREAM_FRAMES_PER_S_MAX = 1_000
 export const STREAM_FRAMES_BURST = 10_000
-/** Shortest time between two syncs that nudges of a stream lead to, ms: a hub takes 50 requests a second of one agent. */
-export const NUDGE_MS_MIN = 50
+/** Syncs in a second that nudges of a stream lead to, and how many at once after a rest: a hub takes 50 requests a second of one agent. */
+export const NUDGES_PER_S_MAX = 20
+export const NUDGES_BURST = 20
 /** Bytes kept of an error reply's body. */
 export const ERROR_BODY_BYTES_MAX = 1_024
 /** Time to read an error reply's body, ms. */

@@ -1,5 +1,5 @@
 /** What the connection machines are about: their states, what happens to them, and what they ask for. */
-import type { DownlinkEvent, PathReport } from '@downlink/protocol'
+import type { DownlinkEvent, PathReport, TokenBucket } from '@downlink/protocol'
 import type { BackoffLimits } from './backoff.ts'
 import type { StreamEnd } from '../stream/event-stream.ts'
 import { UNKNOWN_PATH, type PathState } from './path-machine.ts'
@@ -38,6 +38,8 @@ export interface ConnectionMemory {
   /** When the stream was dialled last, and how long the server, or the standing, forbids another try; monotonic, ms. */
   readonly dialledMs: number
   readonly notBeforeMs: number
+  /** What is left of the rate of nudges; in the future while one has to wait for its sync. */
+  readonly nudges: TokenBucket | undefined
   readonly poll: PollState
   readonly path: PathState
 }
@@ -60,8 +62,6 @@ export type ConnectionState = ConnectionMemory &
         /** Only beside `wake`: since when frames have come on time, and the last one, ms. */
         readonly onTimeSinceMs: number
         readonly frameMs: number
-        /** When the stream opened, or its last nudge that was not spread leads to a sync, or did, ms. */
-        readonly nudgedMs: number
         /** The server said that this stream will end, and when to come back, ms. */
         readonly drainMs?: number
       }
@@ -155,6 +155,7 @@ export function initialConnection(mode: DownlinkMode): ConnectionState {
     dialledMs: 0,
     notBeforeMs: 0,
     dueMs: 0,
+    nudges: undefined,
     poll: { name: 'off' },
     path: UNKNOWN_PATH,
   }
@@ -176,6 +177,7 @@ export function memoryOf(state: ConnectionMemory): ConnectionMemory {
     relapseCount: state.relapseCount,
     dialledMs: state.dialledMs,
     notBeforeMs: state.notBeforeMs,
+    nudges: state.nudges,
     poll: state.poll,
     path: state.path,
   }

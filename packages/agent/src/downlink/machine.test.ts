@@ -51,7 +51,7 @@ describe('given a connection that is to be', () => {
     expect(play([started, opened, frame(PING)]).syncs).toEqual([])
   })
 
-  test('when nudges come in a flood > they lead to a sync each NUDGE_MS_MIN, and none is left without one (R-50)', () => {
+  test('when nudges come in a flood > they lead to no more syncs than their rate, and none is left without one (R-50)', () => {
     const due: number[] = []
     const nudges = Array.from({ length: 1_000 }, (_, atMs) => frame(SYNC, atMs))
     nudges.forEach(([atMs], last) => {
@@ -62,13 +62,18 @@ describe('given a connection that is to be', () => {
         `nothing follows the nudge at ${atMs} ms`,
       ).toBe(true)
     })
-    expect(due).toEqual(Array.from({ length: 20 }, (_, index) => (index + 1) * limits.NUDGE_MS_MIN))
+    expect(due.slice(0, limits.NUDGES_BURST), 'after a rest none waits').toEqual(
+      Array.from({ length: limits.NUDGES_BURST }, (_, atMs) => atMs),
+    )
+    expect(due.length).toBeGreaterThan(limits.NUDGES_BURST)
+    expect(due.length).toBeLessThanOrEqual(limits.NUDGES_BURST + limits.NUDGES_PER_S_MAX)
   })
 
-  test('when a nudge is spread over a long time > the next one that is not need not wait for it', () => {
-    const spread = frame({ type: 'sync', reason: '', withinMs: 60_000 }, 1_000)
-    expect(play([started, opened, spread]).delaysMs).toEqual([30_000])
-    expect(play([started, opened, spread, frame(SYNC, 1_001)]).delaysMs).toEqual([0])
+  test('when one stream after the other nudges > they share one rate', () => {
+    const nudges = Array.from({ length: limits.NUDGES_BURST }, () => frame(SYNC))
+    const again = [lost(0), timer, opened, frame(SYNC)] as const
+    expect(play([started, opened, ...nudges]).delaysMs).toEqual([0])
+    expect(play([started, opened, ...nudges, ...again]).delaysMs).toEqual([1_000 / limits.NUDGES_PER_S_MAX])
   })
 
   test('when it stops, in any state > nothing is done any more', () => {

@@ -1,5 +1,5 @@
 /** Decides when an agent dials its hub, waits, falls back and fetches: a function of state, event, time and chance. */
-import { advertisedWindowMs, limits, type DownlinkEvent } from '@downlink/protocol'
+import { advertisedWindowMs, limits, takeToken, type DownlinkEvent, type Rate } from '@downlink/protocol'
 import { probeDelayMs } from './backoff.ts'
 import {
   memoryOf,
@@ -30,6 +30,8 @@ import { afterEnd, afterFailure } from './reconnect-machine.ts'
  * from the third failure in a row, the first silence, or heartbeats that come late, until `probation-machine` trusts a
  * stream again; meanwhile the stream is dialled at the pace of a probe. `path-machine` names what is seen of the path.
  */
+
+const NUDGES: Rate = { perS: limits.NUDGES_PER_S_MAX, burst: limits.NUDGES_BURST }
 
 /** One step. An event that means nothing in `state` changes nothing. */
 export function connectionStep(
@@ -110,7 +112,6 @@ function open(state: ConnectionMemory, { nowMs }: ConnectionContext): Connection
       frameSeen: false,
       onTimeSinceMs: nowMs,
       frameMs: nowMs,
-      nudgedMs: nowMs,
     },
     // Whatever was pushed while no stream was open is known only to a sync.
     actions: [{ type: 'sync', reason: 'stream opened' }],
@@ -141,23 +142,22 @@ function receive(
   }
 }
 
-/** Asks for a sync, not more often than each `NUDGE_MS_MIN`; one that is still to begin for an earlier nudge covers this one. */
+/** Asks for a sync. Of those that come too often one waits, and covers all that come meanwhile. */
 function nudge(
   state: OpenState,
   { reason, withinMs = 0 }: Extract<DownlinkEvent, { type: 'sync' }>,
   { nowMs, random }: ConnectionContext,
 ): { readonly state: OpenState; readonly actions: readonly ConnectionAction[] } {
-  if (state.nudgedMs > nowMs) return { state, actions: [] }
-  const dueMs = Math.max(nowMs + random * withinMs, state.nudgedMs + limits.NUDGE_MS_MIN)
-  const delayMs = dueMs - nowMs
+  if (state.nudges !== undefined && state.nudges.atMs > nowMs) return { state, actions: [] }
+  const { bucket, waitMs } = takeToken(state.nudges, NUDGES, nowMs)
+  const nudges = waitMs === 0 ? bucket : { tokens: 0, atMs: nowMs + waitMs }
+  const delayMs = waitMs === 0 ? random * withinMs : waitMs
   const sync: ConnectionAction = {
     type: 'sync',
     reason: reason === '' ? 'sync event' : reason,
     ...(delayMs === 0 ? {} : { delayMs }),
   }
-  // One that is spread over a longer time must not keep the next one waiting for it.
-  const isSoon = delayMs <= limits.NUDGE_MS_MIN
-  return { state: isSoon ? { ...state, nudgedMs: dueMs } : state, actions: [sync] }
+  return { state: { ...state, nudges }, actions: [sync] }
 }
 
 /** Connections from before are probably dead, and what was pushed meanwhile is known only to a sync. */
