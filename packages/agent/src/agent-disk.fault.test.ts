@@ -59,8 +59,13 @@ async function controlState(): Promise<string> {
   return String(body.items[0]?.outcome.state)
 }
 
+async function shownAgent(): Promise<readonly unknown[]> {
+  const { body } = await hub.call('GET', 'agents/a1')
+  return [body.status, body.blockedBy]
+}
+
 describe('given a state directory on a disk that is full', () => {
-  test('when a control comes > it stays open and nothing is applied; when there is room again it is decided', async (context) => {
+  test('when a control comes (R-33) > operators see why it stays open and nothing is applied; when there is room again it is decided', async (context) => {
     const directory = await smallDisk()
     if (directory === undefined) {
       context.skip('mounting a small tmpfs is not permitted here: run as root')
@@ -78,10 +83,16 @@ describe('given a state directory on a disk that is full', () => {
     await until('the agent says that it is blocked', () => agent.status().standing === 'blocked')
     expect(agent.status().remedy).toMatch(/Free disk space/)
     expect(agent.status().downlink, 'it stays up').toBe('sse')
+    await vi.waitFor(async () => expect(await shownAgent()).toEqual(['blocked', 'journal_unavailable']), {
+      timeout: 20_000,
+    })
     expect(JSON.stringify(logged)).toContain('the journal cannot be written')
     expect(['pending', 'delivered']).toContain(await controlState())
     await rm(join(directory, 'filler'))
     await until('it is well again by itself', () => agent.status().standing === 'ok')
+    await vi.waitFor(async () => expect(await shownAgent()).toEqual(['online', undefined]), {
+      timeout: 20_000,
+    })
     await vi.waitFor(async () => expect(await controlState()).toBe('applied'), { timeout: 20_000 })
   })
 

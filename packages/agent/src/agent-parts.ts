@@ -214,6 +214,7 @@ function assemble(
     controls,
     lastHeartbeat,
     path: () => board.path,
+    blockedBy: () => board.blockedBy,
     onSyncWanted,
     onUpgrade: (to) => events.emit({ type: 'upgrade', version: to }),
     onKeyOutdated: () => keys.rotate(),

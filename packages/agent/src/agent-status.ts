@@ -7,6 +7,8 @@ import type { AgentStatus } from './options.ts'
 import { INITIAL_STANDING, type StandingState } from './standing/standing-machine.ts'
 import type { TaskRuntime } from './tasks/runtime.ts'
 
+const JOURNAL_UNAVAILABLE = 'journal_unavailable'
+
 const REMEDIES: Readonly<Record<string, string>> = {
   unauthorized: 'The hub does not know this credential. Enroll the agent again with a new enrollment key.',
   key_retired: 'This credential has been replaced. Enroll the agent again with a new enrollment key.',
@@ -16,7 +18,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
   agent_limit_reached: 'The plan allows no more agents. Remove one, or change the plan.',
   http_413:
     'Something between refuses what this agent reports as too large. Have it take bodies of 1 MiB (nginx: client_max_body_size 1m).',
-  journal_unavailable:
+  [JOURNAL_UNAVAILABLE]:
     'The journal cannot be written, so no control is decided. Free disk space, or mend the state directory.',
 }
 
@@ -52,6 +54,8 @@ export interface StatusBoardOptions {
   readonly onChange: (status: AgentStatus) => void
   /** A sync was answered: nothing has changed but that. */
   readonly onSync?: () => void
+  /** Decisions can be kept no more, or again. */
+  readonly onJournal?: () => void
 }
 
 /** Collects what is known and says it in one value. */
@@ -83,6 +87,11 @@ export class StatusBoard {
       ...work,
       journal,
     }
+  }
+
+  /** The code of what keeps the agent from its work, to be told to the hub; what the hub itself refuses, it knows. */
+  get blockedBy(): string | undefined {
+    return this.#journalWorks ? undefined : JOURNAL_UNAVAILABLE
   }
 
   /** What is seen of the path to the hub, to be told to the hub. */
@@ -125,6 +134,7 @@ export class StatusBoard {
     if (works === this.#journalWorks) return
     this.#journalWorks = works
     this.#update()
+    this.#options.onJournal?.()
   }
 
   #update(): void {
@@ -158,7 +168,7 @@ export class StatusBoard {
       case 'blocked':
         return blocked(state.code)
       case 'ok':
-        return this.#journalWorks ? { standing: 'ok' } : blocked('journal_unavailable')
+        return this.#journalWorks ? { standing: 'ok' } : blocked(JOURNAL_UNAVAILABLE)
     }
   }
 

@@ -74,6 +74,7 @@ class DownlinkAgent implements Agent {
       work: () => workOf(this.#runtime, this.#running && this.#journal, options.stateDirectory !== undefined),
       onChange: (status) => this.#onStatus(status),
       onSync: () => this.#statusFile?.changed(),
+      onJournal: () => this.syncNow(),
     })
     this.#journalOpened.promise.catch(() => undefined)
     const keep: Journal['append'] = async (records) => (await this.#journalOpened.promise).append(records)

@@ -40,7 +40,7 @@ const PRESENCE_REASONS: Readonly<Record<PresenceReason, string>> = {
   unproven: 'its stream is open, but nothing shows that it brings anything',
   'good-bye': 'it said good-bye',
   'two-copies': 'two copies of it show life; stop one of them',
-  blocked: 'the hub refuses it',
+  blocked: 'it says that something keeps it from its work',
   revoked: 'an operator revoked it',
 }
 

@@ -70,12 +70,15 @@ export interface TaskRecord {
   readonly changedAt: string
 }
 
-/** Whether an agent can be reached. `late`: no proof of life within the expected time, or none that its stream brings anything (R-51). */
+/**
+ * Whether an agent can be reached. `late`: no proof of life within the expected time, or none that its stream brings anything
+ * (R-51). `blocked`: it is up, and says that something keeps it from its work (R-33).
+ */
 export type AgentPresence = 'online' | 'late' | 'offline' | 'cloned' | 'blocked' | 'revoked'
 
 /**
  * Why an agent's presence changed: it sent something; no proof of life came in time; its stream is open but nothing shows that
- * it brings anything; it said good-bye; two copies of it show life; an operator revoked it.
+ * it brings anything; it said good-bye; two copies of it show life; it says what keeps it from its work; an operator revoked it.
  */
 export type PresenceReason =
   | 'seen'
@@ -118,6 +121,8 @@ export interface AgentRecord {
   readonly lagMs?: number
   /** What the agent sees of the path between, in one word and in a sentence with its remedy (R-17). */
   readonly path?: PathReport & PathAdvice
+  /** What it says keeps it from its work, such as `journal_unavailable` (R-33). */
+  readonly blockedBy?: string
   readonly openControls: number
   readonly taskCount: number
   /** The last changes of `status`, oldest first; only where one agent is asked for. From memory: a hub that starts knows none. */

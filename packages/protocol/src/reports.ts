@@ -81,6 +81,8 @@ export interface SyncRequest {
   readonly heartbeat?: HeartbeatEcho
   /** What the agent sees of the path between. */
   readonly path?: PathReport
+  /** The code of what keeps the agent, which is up, from its work. */
+  readonly blockedBy?: string
 }
 
 /** A task for the agent to start. */
@@ -126,7 +128,7 @@ export function parseSyncRequest(value: Json): SyncRequest | undefined {
       (item) => parseTaskReport(item) ?? [],
     ),
     freeSlots: integerField(value, 'freeSlots', 0, 1_000_000) ?? 0,
-    ...optionalTexts(value, ['version', 'name', 'os', 'arch', 'journalId']),
+    ...optionalTexts(value, ['version', 'name', 'os', 'arch', 'journalId', 'blockedBy']),
     ...(journalPosition === undefined ? {} : { journalPosition }),
     ...(journalOpenedAt === undefined ? {} : { journalOpenedAt }),
     ...(bootNonce === undefined || connectCounter === undefined

@@ -13,7 +13,9 @@ let exchange: SyncExchange
 let wanted: string[]
 
 let path: PathReport
+let blockedBy: string | undefined
 beforeEach(() => {
+  blockedBy = undefined
   path = { verdict: 'unknown' }
   bench = createWorkbench()
   wanted = []
@@ -37,6 +39,7 @@ beforeEach(() => {
     controls,
     lastHeartbeat: () => ({ counter: 3, hubMs: 9, receivedMs: bench.clock.monotonicMs() - 40 }),
     path: () => path,
+    blockedBy: () => blockedBy,
     onSyncWanted,
     onUpgrade: () => undefined,
     onKeyOutdated: () => undefined,
@@ -133,6 +136,13 @@ describe('given a request', () => {
     expect(heartbeat, 'clocks that are apart must not say that it came early').toMatchObject({ lagMs: 0 })
     await sync({ hubMs: 9 + 40 + 25 })
     expect(exchange.prepare().heartbeat).toMatchObject({ agoMs: 40, lagMs: 25 })
+  })
+
+  test('when something keeps the agent from its work (R-33) > it says so as long as that lasts', () => {
+    blockedBy = 'journal_unavailable'
+    expect(exchange.prepare()).toMatchObject({ blockedBy })
+    blockedBy = undefined
+    expect(exchange.prepare()).not.toHaveProperty('blockedBy')
   })
 
   test('when something is known of the path > it says so', () => {

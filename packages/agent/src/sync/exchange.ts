@@ -24,6 +24,8 @@ export interface SyncExchangeOptions {
   readonly lastHeartbeat: () => ReceivedHeartbeat | undefined
   /** What is seen of the path to the hub. */
   readonly path: () => PathReport
+  /** What keeps the agent from its work. */
+  readonly blockedBy: () => string | undefined
   readonly onSyncWanted: (reason: string) => void
   readonly onUpgrade: (version: string) => void
   /** The hub wants another key in use. */
@@ -64,6 +66,7 @@ export class SyncExchange {
     this.#sent = { report, counter: controls.syncStarted(), isCut, sentMs: clock.monotonicMs() }
     const heartbeat = this.#options.lastHeartbeat()
     const path = this.#options.path()
+    const blockedBy = this.#options.blockedBy()
     const bytesLeft = limits.AGENT_BODY_BYTES_MAX - limits.SYNC_ENVELOPE_BYTES - jsonBytes(report)
     return {
       agentId,
@@ -85,6 +88,7 @@ export class SyncExchange {
             },
           }),
       ...(path.verdict === 'unknown' ? {} : { path }),
+      ...(blockedBy === undefined ? {} : { blockedBy }),
     }
   }
 

@@ -74,6 +74,7 @@ function detailRows(agent: AgentRecord, wallMs: number): readonly (readonly Cell
   const system = [agent.os, agent.arch].filter((word) => word !== undefined)
   const facts: readonly (readonly [string, Cell | undefined])[] = [
     ['status', presenceCell(agent.status)],
+    ['blocked by', agent.blockedBy],
     ['via', agent.transport],
     ['last seen', agoText(agent.lastSeenAt, wallMs)],
     ['round trip', roundTripMs === undefined ? undefined : durationText(roundTripMs)],

@@ -70,6 +70,8 @@ export class AgentMemory {
   /** What its last sync showed of its stream, and of the path between. */
   streamProof: StreamProof | undefined
   path: PathReport | undefined
+  /** What its last sync said keeps it from its work. */
+  blockedBy: string | undefined
   /** What the agent was last told, so what may be expected of it, ms. */
   expectedSyncMs: number = limits.SYNC_ACTIVE_MS
   clonedAtMonotonicMs: number | undefined

@@ -57,7 +57,7 @@ export function createSyncRoute(options: SyncRouteOptions): AgentRoute {
     keepIdentity(call)
     await endReplacedStream(agentId, sync)
     const own = await options.ownSync(agentId, body, answer)
-    rememberPath(memory, sync, times, clock.monotonicMs())
+    rememberHealth(memory, sync, times, clock.monotonicMs())
     const watching = isWatched(memory, clock.monotonicMs())
     memory.expectedSyncMs = nextSyncMs({
       isStreaming: isReachedByStream(agentId, memory),
@@ -111,16 +111,17 @@ export function createSyncRoute(options: SyncRouteOptions): AgentRoute {
   return { method: 'POST', path: 'sync', handle }
 }
 
-/** Notes what a sync shows of the stream and of the path; what it leaves out is not known any more. */
-function rememberPath(
+/** Notes what a sync shows of the stream, of the path and of the agent's standing; what it leaves out is not known any more. */
+function rememberHealth(
   memory: AgentMemory,
-  { heartbeat, path }: SyncRequest,
+  { heartbeat, path, blockedBy }: SyncRequest,
   times: HeartbeatTimes,
   nowMs: number,
 ): void {
   memory.streamProof =
     heartbeat === undefined ? undefined : proofOf(heartbeat, times.roundTripMs(heartbeat, nowMs))
   memory.path = path
+  memory.blockedBy = blockedBy
 }
 
 /** The refusal of a body that names another agent than the credential does. */

@@ -45,6 +45,7 @@ export function agentRecord(
       : { lastSeenAt: new Date(memory.lastSeenWallMs).toISOString() }),
     ...keyOf(agent),
     ...pathOf(memory),
+    ...(memory?.blockedBy === undefined ? {} : { blockedBy: memory.blockedBy }),
     openControls: mailbox?.open.length ?? 0,
     taskCount: new Set([
       ...(mailbox?.tasks ?? []).map((task) => task.taskId),
@@ -72,7 +73,8 @@ function pathOf(memory: AgentMemory | undefined): Pick<AgentRecord, 'roundTripMs
 
 /** By which way the agent is reached. */
 export function transportOf(link: AgentLink, status: AgentPresence): AgentRecord['transport'] {
-  return link.isStreaming ? 'stream' : status === 'online' || status === 'late' ? 'poll' : 'none'
+  if (link.isStreaming) return 'stream'
+  return status === 'online' || status === 'late' || status === 'blocked' ? 'poll' : 'none'
 }
 
 /** The moments at which time alone changes {@link presenceOf}, if nothing else does, on the monotonic clock. */
@@ -105,6 +107,9 @@ export function presenceOf(
   const silentMs = monotonicMs - memory.lastSeenMonotonicMs
   const expectedMs = expectedSilenceMs(memory, link)
   const isReached = link.isPolling || !link.isStreaming || link.isWorking
-  if (silentMs <= expectedMs + GRACE_MS) return isReached ? 'online' : 'late'
+  if (silentMs <= expectedMs + GRACE_MS) {
+    if (!isReached) return 'late'
+    return memory.blockedBy === undefined ? 'online' : 'blocked'
+  }
   return silentMs <= 2 * expectedMs + GRACE_MS ? 'late' : 'offline'
 }

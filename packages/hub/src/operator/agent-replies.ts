@@ -70,7 +70,7 @@ const transition = shape<PresenceTransition>(
         unproven: 'Its stream is open, but nothing shows that it brings anything.',
         'good-bye': 'It said goodbye.',
         'two-copies': 'Two copies of it show life.',
-        blocked: 'It is up, but something keeps it from working.',
+        blocked: 'It said that something keeps it from its work: see `blockedBy`.',
         revoked: 'An operator revoked it.',
       },
       { title: 'PresenceReason' },
@@ -111,6 +111,7 @@ export const agentReply: TSchema = shape<AgentRecord>(
       whole('How late heartbeats come to the agent, beyond the quickest way that it knows, ms.', 3),
     ),
     path: optional(path),
+    blockedBy: optional(text('What it says keeps it from its work: a code.', 'journal_unavailable')),
     openControls: whole('Controls that are not settled.', 0),
     taskCount: whole('Tasks that the hub knows of.', 3),
     transitions: optional(

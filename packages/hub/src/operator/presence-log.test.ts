@@ -57,6 +57,22 @@ describe('given an agent (R-51)', () => {
     expect(told().at(-1)).toEqual(['late', 'unproven', 2_000])
   })
 
+  test('when it says what keeps it from its work (R-33) > blocked, as long as it is reached and says so', () => {
+    seen(1_000)
+    memory.blockedBy = 'journal_unavailable'
+    look(2_000)
+    look(3_000, { isWorking: false })
+    look(4_000)
+    memory.blockedBy = undefined
+    look(5_000)
+    expect(told().slice(1)).toEqual([
+      ['blocked', 'blocked', 2_000],
+      ['late', 'unproven', 3_000],
+      ['blocked', 'blocked', 4_000],
+      ['online', 'seen', 5_000],
+    ])
+  })
+
   test('when it says good-bye > offline because of that', () => {
     seen(1_000)
     memory.deregistered = true

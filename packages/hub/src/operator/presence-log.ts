@@ -40,7 +40,7 @@ function reasonOf(memory: AgentMemory, link: AgentLink, status: AgentPresence, a
       return 'two-copies'
     case 'late':
       // Had it been heard of in time, it is its stream that nothing shows to work.
-      return presenceOf(memory, { ...link, isWorking: true }, atMs) === 'online' ? 'unproven' : 'silent'
+      return presenceOf(memory, { ...link, isWorking: true }, atMs) === 'late' ? 'silent' : 'unproven'
     case 'offline':
       return memory.deregistered ? 'good-bye' : 'silent'
     case 'blocked':

@@ -49,3 +49,20 @@ test('given an agent that comes, falls silent, is copied, says good-bye and is r
   const { transitions } = (await reply.json()) as { transitions: readonly unknown[] }
   expect(transitions, 'a hub that starts knows what is stored').toMatchObject([{ status: 'revoked' }])
 })
+
+test('given an agent that says what keeps it from its work (R-33) > operators see it as blocked, find it by that, and controls go on', async () => {
+  const agent = await hub.enroll('a1')
+  const control = { action: 'pause', taskId: 't1' }
+  await hub.operator('POST', '/api/v1/agents/a1/controls', control)
+  const blocked = await agent.sync(ours(1, { blockedBy: 'journal_unavailable' }))
+  expect(blocked.body.controls).toMatchObject([control])
+  const listed = await hub.operator('GET', '/api/v1/agents?status=blocked')
+  expect(listed.body.items).toMatchObject([
+    { agentId: 'a1', blockedBy: 'journal_unavailable', transport: 'poll' },
+  ])
+  await agent.sync(ours(2))
+  const { body } = await hub.operator('GET', '/api/v1/agents/a1')
+  expect(body.status).toBe('online')
+  expect(body, 'what a sync leaves out is not known any more').not.toHaveProperty('blockedBy')
+  expect(await changes()).toEqual(['online: seen', 'blocked: blocked', 'online: seen'])
+})

@@ -126,7 +126,7 @@ export const presence: TSchema = words<AgentPresence>(
     late: 'No proof of life within the expected time, or none that its stream brings anything.',
     offline: 'No proof of life for twice that time, or it said goodbye.',
     cloned: 'Two live copies use this identity.',
-    blocked: 'It is up, but something keeps it from working.',
+    blocked: 'It is up, but something keeps it from its work: see `blockedBy`.',
     revoked: 'An operator ended it for good.',
   },
   { title: 'AgentPresence' },
