@@ -4,7 +4,7 @@
 export interface ArrivalSpread {
   /** Arrivals in the fullest slot. */
   readonly peak: number
-  /** Arrivals per slot between the first and the last percentile. */
+  /** Arrivals per slot between the first and the last percentile, or over the planned time if they took less. */
   readonly mean: number
   readonly slots: readonly number[]
   /** Of all, ms. */
@@ -18,9 +18,10 @@ const PERCENTILE = 0.01
 /**
  * Cuts the time between the first and the last percentile into slots.
  * @param arrivalsMs - times by one clock, in any order.
+ * @param plannedMs - the time over which they were to come: a herd is even within the second in which all of it comes.
  * @throws RangeError for no arrivals.
  */
-export function arrivalSpread(arrivalsMs: readonly number[]): ArrivalSpread {
+export function arrivalSpread(arrivalsMs: readonly number[], plannedMs: number): ArrivalSpread {
   const sorted = arrivalsMs.toSorted((a, b) => a - b)
   const inner = sorted.slice(
     Math.floor(sorted.length * PERCENTILE),
@@ -35,6 +36,6 @@ export function arrivalSpread(arrivalsMs: readonly number[]): ArrivalSpread {
     const slot = Math.floor((atMs - firstMs) / SLOT_MS)
     slots[slot] = (slots[slot] ?? 0) + 1
   }
-  const seconds = Math.max(1, (lastMs - firstMs) / SLOT_MS)
+  const seconds = Math.max(SLOT_MS, plannedMs * (1 - 2 * PERCENTILE), lastMs - firstMs) / SLOT_MS
   return { peak: Math.max(...slots), mean: inner.length / seconds, slots, lastMs: allMs }
 }

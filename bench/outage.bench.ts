@@ -35,7 +35,7 @@ export async function reconnectRows({ rounds, quick }: Effort, onRow: (row: Row)
     await hub.killAndRestart()
     const upWallMs = Date.now()
     const figures = await outage
-    const arrived = arrivalSpread(timesOf(figures, 'arrivalsMs'))
+    const arrived = arrivalSpread(timesOf(figures, 'arrivalsMs'), windowS * 1_000)
     measured.push({
       backS: (figureOf(figures, 'lossWallMs') + arrived.lastMs - upWallMs) / 1_000,
       ratio: arrived.peak / arrived.mean,
@@ -66,8 +66,8 @@ export async function drainRows({ rounds, quick }: Effort, onRow: (row: Row) => 
     const outage = load.step(`outage ${OUTAGE_S_MAX} ${CONTROLS_PER_S}`)
     await hub.handOver(drainS * 1_000)
     const figures = await outage
-    const ours = arrivalSpread(timesOf(figures, 'arrivalsMs'))
-    const originals = arrivalSpread(timesOf(figures, 'originalArrivalsMs'))
+    const ours = arrivalSpread(timesOf(figures, 'arrivalsMs'), drainS * 1_000)
+    const originals = arrivalSpread(timesOf(figures, 'originalArrivalsMs'), drainS * 1_000)
     measured.push({
       ratio: ours.peak / ours.mean,
       originals: originals.peak / originals.mean,
