@@ -4,12 +4,14 @@ import type { ConnectionStatus } from './downlink/connection-state.ts'
 import type { PollHealth } from './downlink/poll-state.ts'
 import type { Journal } from './controls/journal.ts'
 import type { AgentStatus } from './options.ts'
-import { INITIAL_STANDING, type StandingState } from './standing/standing-machine.ts'
+import { INITIAL_STANDING, type BlockingCode, type StandingState } from './standing/standing-machine.ts'
 import type { TaskRuntime } from './tasks/runtime.ts'
 
 const JOURNAL_UNAVAILABLE = 'journal_unavailable'
 
-const REMEDIES: Readonly<Record<string, string>> = {
+type BlockedCode = BlockingCode | typeof JOURNAL_UNAVAILABLE
+
+const REMEDIES: Readonly<Record<BlockedCode, string>> = {
   unauthorized: 'The hub does not know this credential. Enroll the agent again with a new enrollment key.',
   key_retired: 'This credential has been replaced. Enroll the agent again with a new enrollment key.',
   agent_mismatch: 'The credential belongs to another agent id. Check `agentId`, or enroll this agent.',
@@ -180,7 +182,6 @@ export class StatusBoard {
   }
 }
 
-function blocked(code: string): Pick<AgentStatus, 'standing' | 'code' | 'remedy'> {
-  const remedy = REMEDIES[code]
-  return { standing: 'blocked', code, ...(remedy === undefined ? {} : { remedy }) }
+function blocked(code: BlockedCode): Pick<AgentStatus, 'standing' | 'code' | 'remedy'> {
+  return { standing: 'blocked', code, remedy: REMEDIES[code] }
 }

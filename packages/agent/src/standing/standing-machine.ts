@@ -4,11 +4,14 @@ import { limits } from '@downlink/protocol'
 /** What an agent asks of a hub with its credential; `sync` is the only one that says everything about the agent. */
 export type HubCall = 'events' | 'wake' | 'sync' | 'register' | 'deregister'
 
+/** Why only a person can help. */
+export type BlockingCode = (typeof BLOCKING_CODES)[number]
+
 /** Where an agent stands with its hub. */
 export type StandingState =
   | { readonly name: 'ok' }
   /** Refused, and trying again; `call` is what was refused. */
-  | { readonly name: 'blocked'; readonly code: string; readonly call: HubCall }
+  | { readonly name: 'blocked'; readonly code: BlockingCode; readonly call: HubCall }
   /** One mirror said that it was revoked, which must be said twice. */
   | {
       readonly name: 'suspected'
@@ -60,7 +63,7 @@ export const INITIAL_STANDING: StandingState = { name: 'ok' }
 const REVOCATION_CODES: ReadonlySet<string> = new Set(['agent_revoked', 'agent_key_mismatch'])
 const REVOCATION_STATUSES: ReadonlySet<number> = new Set([403, 410])
 /** What only a person can mend, by the code of the reply. */
-const BLOCKING_CODES: ReadonlySet<string> = new Set([
+const BLOCKING_CODES = [
   'unauthorized',
   'key_retired',
   'agent_mismatch',
@@ -69,9 +72,9 @@ const BLOCKING_CODES: ReadonlySet<string> = new Set([
   'agent_limit_reached',
   // A proxy's: a sync stays within the bounds of a hub.
   'http_413',
-])
+] as const
 /** What a server means that says no more than the status. */
-const CODES_OF_STATUS: ReadonlyMap<number, string> = new Map([
+const CODES_OF_STATUS: ReadonlyMap<number, BlockingCode> = new Map([
   [401, 'unauthorized'],
   [412, 'agent_version_too_old'],
 ])
@@ -148,6 +151,6 @@ function block(
   }
 }
 
-function blockingCode(status: number, code: string): string | undefined {
-  return BLOCKING_CODES.has(code) ? code : CODES_OF_STATUS.get(status)
+function blockingCode(status: number, code: string): BlockingCode | undefined {
+  return BLOCKING_CODES.find((blocking) => blocking === code) ?? CODES_OF_STATUS.get(status)
 }
