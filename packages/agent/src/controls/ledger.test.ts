@@ -73,6 +73,13 @@ describe('given a control that arrives (R-25)', () => {
     })
   })
 
+  test('the journal goes on > how far it was when it was opened stays what is said of that (R-27)', () => {
+    const ledger = new Ledger([JOURNAL, task('t1')])
+    take(ledger, control('c1', 'pause', 1))
+    settle(ledger, 'c1')
+    expect(ledger.report()).toMatchObject({ journalPosition: 4, journalOpenedAt: 2 })
+  })
+
   test('being decided, and decided > a duplicate, also when it was issued again', () => {
     const ledger = new Ledger([JOURNAL])
     take(ledger, control('c1', 'bump', 1))

@@ -105,6 +105,16 @@ describe('given streams that end', () => {
     expect(run.beats(4).verdict()).toBe('ok')
   })
 
+  test('when one is closed as soon as it is open, and nothing came > something closes what it does not know', () => {
+    expect(
+      pathOf()
+        .open()
+        .end({ reason: 'ended' }, limits.STREAM_EARLY_END_MS - 1)
+        .verdict(),
+    ).toBe('cut-early')
+    expect(pathOf().open().end({ reason: 'ended' }, limits.STREAM_EARLY_END_MS).verdict()).toBe('unknown')
+  })
+
   test('when each is cut soon after a heartbeat > streams are unstable, not idle', () => {
     const run = pathOf()
     for (let count = 0; count < 3; count += 1) run.open().beats(2).end(LOST, 5_000)
@@ -131,7 +141,14 @@ describe('given what comes before a stream', () => {
   test.each<[string, PathVerdict]>([
     ['dns_failed', 'dns'],
     ['stream_silent', 'silent'],
+    ['timed_out', 'silent'],
+    ['connection_lost', 'cut-early'],
     ['not_a_hub', 'login-page'],
+    ['http_511', 'login-page'],
+    ['reply_malformed', 'not-http'],
+    ['reply_headers_too_large', 'limit'],
+    ['too_many_interim_replies', 'limit'],
+    ['proxy_failed', 'proxy-refused'],
     ['raw_bytes_exceeded', 'limit'],
     ['http_407', 'proxy-refused'],
     ['unauthorized', 'hub-refused'],
@@ -141,7 +158,8 @@ describe('given what comes before a stream', () => {
   })
 
   test('when this end gave up > it says nothing of the path', () => {
-    expect(pathOf().fail('tls_failed').fail('stood_still').verdict()).toBe('tls')
+    for (const code of ['stood_still', 'client_closed', 'no_credential'])
+      expect(pathOf().fail('tls_failed').fail(code).verdict(), code).toBe('tls')
   })
 
   test('when wake reaches nobody, and then somebody > that is said, and taken back', () => {

@@ -90,7 +90,6 @@ const VERDICT_OF_CODE: Readonly<Record<string, PathVerdict>> = {
   proxy_failed: 'proxy-refused',
   http_407: 'proxy-refused',
   connection_lost: 'cut-early',
-  stream_ended_early: 'cut-early',
   stream_silent: 'silent',
   timed_out: 'silent',
   not_a_hub: 'login-page',

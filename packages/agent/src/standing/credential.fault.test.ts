@@ -1,21 +1,24 @@
 /** The credential file on a real file system. */
 import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import {
   chmod,
   chown,
   mkdir,
   mkdtemp,
+  open,
   readdir,
   readFile,
   rm,
   stat,
   symlink,
   writeFile,
+  type FileHandle,
 } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { fileCredential, memoryCredential } from './credential.ts'
 
 const KEY = 'dla.6131.key-that-must-not-be-seen.secret'
@@ -37,6 +40,21 @@ describe('given a credential file', () => {
     expect((await stat(file)).mode & 0o777).toBe(0o600)
     expect((await stat(join(directory, 'deep'))).mode & 0o777).toBe(0o700)
     expect(await readdir(join(directory, 'deep'))).toEqual(['credential'])
+  })
+
+  test('when it is replaced > the new key is on disk before it has the name, and the name before that is told', async () => {
+    const credential = fileCredential(file)
+    await credential.write('old')
+    const handle = await open(file)
+    const proto = Object.getPrototypeOf(handle) as Pick<FileHandle, 'sync'>
+    await handle.close()
+    const named: string[] = []
+    const sync = vi
+      .spyOn(proto, 'sync')
+      .mockImplementation(async () => void named.push(readFileSync(file, 'utf8')))
+    await credential.write(KEY)
+    sync.mockRestore()
+    expect(named).toEqual(['old\n', `${KEY}\n`])
   })
 
   test('when it cannot be replaced > the old key stays, and no copy of the new one is left', async () => {
