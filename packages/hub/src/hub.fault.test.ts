@@ -122,7 +122,7 @@ describe('given a running hub', () => {
     const refused = await agent.sync()
     expect([refused.status, refused.body.error]).toEqual([410, 'agent_revoked'])
     const control = await fixture.operator('POST', '/api/v1/agents/a1/controls', pause)
-    expect([control.status, control.body.error]).toEqual([409, 'revoked'])
+    expect([control.status, control.body.error]).toEqual([410, 'agent_revoked'])
   })
 
   test('when a token is wrong, unknown or another agent’s > it is refused, and never as revoked', async () => {

@@ -59,7 +59,7 @@ export interface Agents {
   authenticate(token: string | undefined): Promise<AuthenticAgent>
   /** Makes a key. @throws HubError `agent_exists`. */
   mint(credential: NewCredential): Promise<MintedToken>
-  /** Wants the agent's key replaced; undefined if there is no such agent. @throws HubError `revoked`. */
+  /** Wants the agent's key replaced; undefined if there is no such agent. @throws HubError `agent_revoked`. */
   askRotation(agentId: string, by: string): Promise<AgentDocument | undefined>
   /** Whether the agent should replace the key that it uses: somebody wants it, or the key is too old (R-64). */
   isRotationWanted(agent: AgentDocument, keyId: string): boolean
@@ -197,13 +197,9 @@ export function agentExists(agentId: string): HubError {
   )
 }
 
-/** @throws HubError `revoked`: nothing would ever take what is sent to it. */
+/** @throws HubError `agent_revoked`: nothing would ever take what is sent to it. */
 export function assertNotRevoked(agent: AgentDocument): void {
-  if (agent.revoked === undefined) return
-  throw new HubError(
-    'revoked',
-    `Agent ${agent.agentId} was revoked and takes nothing any more. Enroll it again first.`,
-  )
+  if (agent.revoked !== undefined) throw agentRevoked(agent.agentId)
 }
 
 function withKey(

@@ -84,7 +84,7 @@ describe('given an agent with a stream and a poll', () => {
       }
     }
     const made = await hub.operator('POST', '/api/v1/agents/a1/controls', pause)
-    expect([made.status, made.body.error]).toEqual([409, 'revoked'])
+    expect([made.status, made.body.error]).toEqual(refused)
   })
 
   test('when it is enrolled anew by a key that names it (R-63) > both end, and the key before is retired', async () => {

@@ -76,7 +76,7 @@ describe('given an operator who wants another key', () => {
     expect([unknown.status, unknown.body.error]).toEqual([404, 'agent_not_found'])
     await hub.operator('DELETE', '/api/v1/agents/a1')
     const revoked = await hub.operator('POST', '/api/v1/agents/a1/rotate-key')
-    expect([revoked.status, revoked.body.error]).toEqual([409, 'revoked'])
+    expect([revoked.status, revoked.body.error]).toEqual([410, 'agent_revoked'])
   })
 })
 

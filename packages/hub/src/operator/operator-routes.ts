@@ -49,7 +49,7 @@ export interface OperatorRoutes extends OperatorAppOptions {
   readonly operatorOf: (request: FastifyRequest) => AuthenticOperator
   /** The agent. @throws HubError `agent_not_found`. */
   readonly findAgent: (agentId: string, use?: ReadUse) => Promise<AgentDocument>
-  /** The agent that a control is for; its mailbox is read meanwhile. @throws HubError `agent_not_found`, `revoked`. */
+  /** The agent that a control is for; its mailbox is read meanwhile. @throws HubError `agent_not_found`, `agent_revoked`. */
   readonly findTarget: (agentId: string) => Promise<AgentDocument>
   /** The agent, which somebody looks at: it counts as watched from now on. @throws HubError `agent_not_found`. */
   readonly watchAgent: (agentId: string) => Promise<AgentDocument>
