@@ -352,8 +352,8 @@ test('given the calls without a wait > each asks its own path', async () => {
     'POST /api/v1/agents/a1/tasks {"kind":"archive","input":{"folder":"/data"},"taskId":"t9"}',
     'GET /api/v1/agents/a1/tasks/t9/log',
     'POST /api/v1/enrollment-keys {"uses":2,"labels":{"zone":"eu"}}',
-    'POST /api/v1/agents/a1/sync {}',
-    'POST /api/v1/agents/a1/rotate-key {}',
+    'POST /api/v1/agents/a1/sync',
+    'POST /api/v1/agents/a1/rotate-key',
     'DELETE /api/v1/agents/a%201',
     'GET /api/v1/agents/a1/controls',
   ])

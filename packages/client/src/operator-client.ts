@@ -259,7 +259,6 @@ class HubOperatorClient implements OperatorClient {
       {
         method: 'POST',
         path: `${agentPath(agentId)}/rotate-key`,
-        body: {},
         idempotencyKey: freshKey(),
         signal: options.signal,
       },
@@ -279,7 +278,6 @@ class HubOperatorClient implements OperatorClient {
     await sendRequest(this.#connection, {
       method: 'POST',
       path: `${agentPath(agentId)}/sync`,
-      body: {},
       idempotencyKey: freshKey(),
       signal: options.signal,
     })
