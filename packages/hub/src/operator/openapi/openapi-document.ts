@@ -20,6 +20,7 @@ export interface OperatorRoute {
 /** What every reply may carry, by name. */
 const RETRY_AFTER: JsonObject = {
   description: 'Seconds after which another try may succeed.',
+  required: true,
   schema: { type: 'integer', minimum: 1 },
 }
 const RETRIED = new Set(['429', '503'])
