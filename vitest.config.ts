@@ -35,6 +35,8 @@ export default defineConfig({
           name: 'e2e',
           include: ['e2e/**/*.test.ts'],
           exclude: ['e2e/**/*.network.test.ts'],
+          globalSetup: 'e2e/exchanges/run.ts',
+          setupFiles: 'e2e/exchanges/test-file.ts',
           testTimeout: 120_000,
           hookTimeout: 120_000,
           // Each of them starts several processes and waits for what they print.

@@ -26,6 +26,10 @@ export async function installProject(project: string, msMax: number): Promise<st
   }
 }
 
+/** What makes it record its exchanges, see `exchanges/test-file.ts`. */
+const { NODE_OPTIONS, DOWNLINK_TEST_EXCHANGES } = process.env
+const RECORDING = { NODE_OPTIONS, DOWNLINK_TEST_EXCHANGES }
+
 /** A program of the project. */
 export interface Example {
   readonly child: ChildProcess
@@ -42,7 +46,7 @@ export function startExample(
 ): Example {
   const child = spawn(program, args, {
     cwd: project,
-    env: { PATH: process.env.PATH, HOME: project, ...env },
+    env: { ...RECORDING, PATH: process.env.PATH, HOME: project, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let text = ''

@@ -99,7 +99,8 @@ function roundTrips(call: Call, operatorToken: string, agentKey: string): (taskI
     const control = controls.find(({ controlId }) => controlId === made.controlId)
     expect(control, 'the sync did not hand out the control').toBeDefined()
     const waiting = call('GET', `/api/v1/controls/${String(made.controlId)}?wait=50s`, operatorToken)
-    await sync([{ ...control, state: 'applied' }])
+    const { controlId, epoch, revision } = control ?? {}
+    await sync([{ controlId, epoch, revision, state: 'applied' }])
     expect((await waiting).outcome).toEqual({ state: 'applied', confirmedBy: 'agent' })
   }
 }

@@ -22,7 +22,11 @@ afterEach(async () => {
 
 /** Starts a command that runs until it is ended. @param speed - how fast its time runs. */
 function start(args: readonly string[], speed = 1): DownlinkProcess {
-  const faster = ['env', `NODE_OPTIONS=--import=${FAST_CLOCK}`, `DOWNLINK_TEST_SPEED=${speed}`]
+  const faster = [
+    'env',
+    `NODE_OPTIONS=${process.env.NODE_OPTIONS ?? ''} --import=${FAST_CLOCK}`,
+    `DOWNLINK_TEST_SPEED=${speed}`,
+  ]
   const command = startDownlink(cwd, args, speed === 1 ? [] : faster)
   started.push(command)
   return command
