@@ -9,7 +9,7 @@ export const NO_REPLY_CODES: ReadonlySet<string> = new Set(['hub_unreachable', '
 
 /**
  * The wait before the next attempt, ms, or undefined if there shall be none.
- * Every request of this client may be repeated: it reads, or it carries an idempotency key.
+ * Every request of this client may be repeated: it reads, it nudges, or it carries an idempotency key.
  * @param attempt - how often the request has been sent, from 1.
  * @param random - in [0, 1); injected so that a failing seed replays.
  */

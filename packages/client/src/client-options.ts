@@ -26,6 +26,12 @@ export interface AgentFilter {
   readonly signal?: AbortSignal
 }
 
+/** Which agents to nudge, and over which time. */
+export interface NudgeFilter extends AgentFilter {
+  /** They come at random times within it, ms, at most 300,000. @defaultValue what the hub needs for all its agents (R-16) */
+  readonly withinMs?: number
+}
+
 /** How long to wait, and for what. */
 export interface WaitOptions {
   /** @defaultValue `accepted`: no wait */

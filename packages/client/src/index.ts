@@ -23,6 +23,7 @@ export type {
   ControlOptions,
   EnrollmentKeyOptions,
   FeedOptions,
+  NudgeFilter,
   OperatorClientOptions,
   OperatorTokenOptions,
   StartOptions,

@@ -118,6 +118,19 @@ test('given a task is read > its record is asked for by both ids', async () => {
   ])
 })
 
+test('given many agents to nudge > every part of them is asked for, and the reached ones are counted', async () => {
+  const answers: Json[] = [
+    { nudged: 2, withinMs: 9, nextCursor: 'a2' },
+    { nudged: 1, withinMs: 9 },
+  ]
+  const { client, seen } = await hubThat((_, response) => json(response, 200, answers.shift() ?? {}))
+  expect(await client.nudgeAll({ label: 'region=eu', withinMs: 9 })).toBe(3)
+  const body = { selector: { label: 'region=eu' }, withinMs: 9 }
+  expect(seen.map(({ url }) => url.pathname)).toEqual(['/api/v1/sync', '/api/v1/sync'])
+  expect(seen.map((one) => JSON.parse(one.body) as unknown)).toEqual([body, { ...body, cursor: 'a2' }])
+  expect((await failureOf(client.nudgeAll())).code, 'a reply that counts nothing is none').toBe('bad_reply')
+})
+
 test('given the hub answers 503, 429 and drops a connection > the same request goes again with the same key', async () => {
   const answers: Answer[] = [
     (_, response) => json(response, 503, { error: 'outcome_unknown' }),

@@ -24,6 +24,7 @@ import type {
   ControlOptions,
   EnrollmentKeyOptions,
   FeedOptions,
+  NudgeFilter,
   OperatorClientOptions,
   OperatorTokenOptions,
   StartOptions,
@@ -38,6 +39,7 @@ import {
   readCreatedToken,
   readEnrollmentKey,
   readLog,
+  readNudgeReply,
   readOperatorToken,
   readTask,
   type CreatedOperatorToken,
@@ -45,7 +47,7 @@ import {
   type TaskLog,
 } from './replies.ts'
 import type { Given, TaskInput, TaskKinds, TaskVerb, TaskRecordOf, VerbArgs } from './task-types.ts'
-import { askFor, defined, freshKey, listPages } from './typed-request.ts'
+import { askFor, askPages, defined, freshKey, listPages } from './typed-request.ts'
 
 /** One task of one agent; making a handle asks nobody whether it exists. @typeParam D - the task's definition, if it is known. */
 export interface TaskHandle<D = object> extends Record<
@@ -123,6 +125,8 @@ export interface OperatorClient<T extends TaskKinds = TaskKinds> {
   revokeAgent(agentId: string, options?: { readonly signal?: AbortSignal }): Promise<void>
   /** Asks the agent to sync now. */
   nudge(agentId: string, options?: { readonly signal?: AbortSignal }): Promise<void>
+  /** Asks all agents that are meant to sync, each at a random time within a window. How many have a connection that carries it. */
+  nudgeAll(filter?: NudgeFilter): Promise<number>
 }
 
 /**
@@ -281,6 +285,24 @@ class HubOperatorClient implements OperatorClient {
       idempotencyKey: freshKey(),
       signal: options.signal,
     })
+  }
+
+  async nudgeAll({ status, label, withinMs, signal }: NudgeFilter = {}): Promise<number> {
+    const selector = { ...defined('status', status), ...defined('label', label) }
+    const body = { selector, ...defined('withinMs', withinMs) }
+    const replies = askPages(
+      this.#connection,
+      (cursor) => ({
+        method: 'POST',
+        path: '/sync',
+        body: { ...body, ...defined('cursor', cursor) },
+        signal,
+      }),
+      readNudgeReply,
+    )
+    let nudged = 0
+    for await (const reply of replies) nudged += reply.nudged
+    return nudged
   }
 
   broadcast(broadcast: Broadcast, options: BatchOptions = {}): AsyncIterable<BatchControlResult> {

@@ -12,6 +12,7 @@ import {
   type ControlRecord,
   type Json,
   type JsonObject,
+  type NudgeReply,
   type OperatorTokenRecord,
   type Page,
   type TaskRecord,
@@ -82,6 +83,14 @@ export function readBatchResult(json: Json): BatchControlResult | undefined {
   return hasTexts(json, ['controlId']) || hasTexts(json, ['error', 'message'])
     ? (json as unknown as BatchControlResult)
     : undefined
+}
+
+/** How many agents were reached and where to go on, or undefined if `json` does not say. */
+export function readNudgeReply(json: Json): Omit<NudgeReply, 'withinMs'> | undefined {
+  if (!isJsonObject(json)) return undefined
+  const nudged = integerField(json, 'nudged', 0, Number.MAX_SAFE_INTEGER)
+  const nextCursor = stringField(json, 'nextCursor', TOKEN_CHARS_MAX)
+  return nudged === undefined ? undefined : { nudged, ...(nextCursor === undefined ? {} : { nextCursor }) }
 }
 
 /** A fact of the audit trail, or undefined if `json` is none. */

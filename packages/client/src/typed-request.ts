@@ -21,11 +21,21 @@ export async function* listPages<T>(
   requestFor: (cursor: string | undefined) => HubRequest,
   read: (item: Json) => T | undefined,
 ): AsyncGenerator<T> {
+  const pages = askPages(connection, requestFor, (json) => readPage(json, read))
+  for await (const page of pages) yield* page.items
+}
+
+/** The same of whatever comes in parts: each part tells where to go on, but the last. */
+export async function* askPages<P extends { readonly nextCursor?: string }>(
+  connection: HubConnection,
+  requestFor: (cursor: string | undefined) => HubRequest,
+  read: (json: Json) => P | undefined,
+): AsyncGenerator<P> {
   let cursor: string | undefined
   do {
     const request = requestFor(cursor)
-    const page = await askFor(connection, request, (json) => readPage(json, read))
-    yield* page.items
+    const page = await askFor(connection, request, read)
+    yield page
     // Else a faulty hub would keep its client busy for ever.
     if (page.nextCursor !== undefined && page.nextCursor === cursor) {
       throw badReply(connection, request, 'with the same page again')

@@ -21,6 +21,7 @@ import { createSessionRegistry, type SessionRegistry } from './delivery/session-
 import { createOwnSync } from './delivery/own-sync.ts'
 import { startStreamRecycling } from './delivery/stream-recycling.ts'
 import { createSyncRoute } from './delivery/sync-route.ts'
+import { createNudges } from './delivery/nudges.ts'
 import { createWakePolls, type WakePolls } from './delivery/wake-polls.ts'
 import { createWakeRoute } from './delivery/wake-route.ts'
 import { createAgentRoutes } from './enrollment/agent-routes.ts'
@@ -106,8 +107,10 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     registry.get(agentId)?.end('key_replaced')
     polls.end(agentId, { kind: 'wake', wake: true })
   }
+  const nudges = createNudges({ clock, random: settings.random, registry, polls, memories })
   const parts = {
     ...settings,
+    nudges,
     memories,
     changes,
     counts,
@@ -199,7 +202,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     isStream: createStreamRequests(settings.basePath, guard),
     requests,
     windowMs,
-    parts: [processMetrics, expiry, retention, wheel, recycling, events, polls, waits],
+    parts: [processMetrics, expiry, retention, wheel, recycling, events, nudges, polls, waits],
   })
 }
 

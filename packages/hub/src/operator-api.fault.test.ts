@@ -1,8 +1,8 @@
 /** The operators' side of a hub over real sockets: controls, waits, idempotency, enrollment, errors, a failing store. */
-import type { Json } from '@downlink/protocol'
+import { limits, type Json } from '@downlink/protocol'
 import { expect, describe, test } from 'vitest'
 import { storeWith } from '../../testkit/src/store-with.ts'
-import { ours, startHub } from '../test/hub-fixture.ts'
+import { boot, ours, startHub } from '../test/hub-fixture.ts'
 import { StoreError, type Bucket, type Store } from './store/store.ts'
 
 const pause = { action: 'pause', taskId: 't1' }
@@ -119,6 +119,38 @@ describe('given an enrolled agent', () => {
     for (const query of ['cursor=t4', 'cursor=2.t4', 'limit=0', 'limit=1001']) {
       const refused = await hub.operator('GET', `${tasks}?${query}`)
       expect([query, refused.status, refused.body.error]).toEqual([query, 400, 'bad_request'])
+    }
+  })
+
+  test('when many are nudged (R-54) > those that are meant come within a window, and others hear nothing', async () => {
+    await using hub = await startHub()
+    const [inEurope, elsewhere, original] = [
+      await hub.enroll('a1'),
+      await hub.enroll('a2'),
+      await hub.enroll('a3'),
+    ]
+    await inEurope.sync(ours(1, { labels: { region: 'eu' } }))
+    await elsewhere.sync(ours(1, { labels: { region: 'us' } }))
+    await original.sync({ labels: { region: 'eu' } })
+    const stream = await inEurope.openStream(boot('boot-1', 2))
+    const other = await elsewhere.openStream(boot('boot-1', 2))
+    const plain = await original.openStream()
+    const request = { selector: { label: 'region=eu' }, withinMs: 50 }
+    const reply = await hub.operator('POST', '/api/v1/sync', request)
+    expect([reply.status, reply.body]).toEqual([200, { nudged: 2, withinMs: 50 }])
+    await stream.until(/event: sync\ndata: \{"reason":"broadcast","withinMs":50\}/)
+    await plain.until(/event: sync\ndata: \{"reason":"broadcast"\}/)
+    await other.until(/hb n=/)
+    expect(other.text).not.toContain('broadcast')
+    const all = await hub.operator('POST', '/api/v1/sync', { selector: {} })
+    expect(all.body).toEqual({ nudged: 3, withinMs: limits.RECONNECT_WINDOW_MS_MIN })
+    for (const body of [
+      {},
+      { selector: {}, withinMs: 0 },
+      { selector: {}, withinMs: limits.RETRY_MS_MAX + 1 },
+    ]) {
+      const refused = await hub.operator('POST', '/api/v1/sync', body)
+      expect([body, refused.status, refused.body.error]).toEqual([body, 400, 'bad_request'])
     }
   })
 

@@ -30,6 +30,7 @@ export const ENDPOINTS: readonly Endpoint[] = [
   { method: 'GET', path: api('agents/a1'), by: 'read', unknown: nobody('') },
   { method: 'DELETE', path: api('agents/b1'), by: 'admin', unknown: nobody('') },
   { method: 'POST', path: api('agents/a1/sync'), by: 'control', unknown: nobody('/sync') },
+  { method: 'POST', path: api('sync'), by: 'control', hasBody: true },
   { method: 'POST', path: api('agents/a1/rotate-key'), by: 'admin', unknown: nobody('/rotate-key') },
   { method: 'GET', path: api('agents/a1/controls'), by: 'read', unknown: nobody('/controls') },
   { method: 'POST', path: api('agents/a1/controls'), by: 'control', hasBody: true },

@@ -48,6 +48,8 @@ export type {
   AuditEntry,
   BatchControlResult,
   BroadcastRequest,
+  NudgeReply,
+  NudgeRequest,
   ControlRequest,
   ControlSelector,
   ControlsRequest,

@@ -224,6 +224,22 @@ export interface BroadcastRequest extends Omit<ControlRequest, 'taskId'> {
 /** The body of `POST /api/v1/controls`. */
 export type ControlsRequest = BroadcastRequest | { readonly items: readonly AgentControlRequest[] }
 
+/** The body of `POST /api/v1/sync`: which agents shall sync, and over which time (R-54). */
+export interface NudgeRequest {
+  readonly selector: Pick<ControlSelector, 'label' | 'status'>
+  /** They come at random times within it, ms, at most `RETRY_MS_MAX`. @defaultValue the hub's window (R-16) */
+  readonly withinMs?: number
+  /** Of the reply before: where to go on. */
+  readonly cursor?: string
+}
+
+/** How many agents a nudge of many reached, and over which time they come. */
+export interface NudgeReply {
+  readonly nudged: number
+  readonly withinMs: number
+  readonly nextCursor?: string
+}
+
 /** What became of one control of a batch: made, or refused with a code and a sentence. */
 export type BatchControlResult = { readonly agentId: string; readonly taskId: string } & (
   | { readonly controlId: string }

@@ -190,7 +190,7 @@ describe('given a machine that stood still', () => {
   })
 })
 
-test('given a sync that many are told of > each takes a time within the window', () => {
+test('given a sync that many are told of (R-54) > each takes a time within the window', () => {
   const run = connectionOf().open()
   run.random = 0.5
   run.frame({ type: 'sync', reason: 'wake', withinMs: 30_000 })

@@ -73,6 +73,21 @@ describe('given a session whose reader stands still', () => {
     expect(fake.texts.slice(3), 'one owed sync is enough').toHaveLength(1)
   })
 
+  test('when a sync over a window is queued (R-54) > it holds up none that is due at once', () => {
+    const fake = fakeSession()
+    fake.takes = false
+    fake.session.send(frame('a'))
+    fake.session.sendSync('broadcast', 30_000)
+    fake.session.sendSync('operator')
+    fake.session.sendSync('broadcast', 30_000)
+    fake.takes = true
+    fake.session.drained()
+    expect(fake.texts.slice(1)).toEqual([
+      'event: sync\ndata: {"reason":"broadcast","withinMs":30000}\n\n',
+      'event: sync\ndata: {"reason":"operator"}\n\n',
+    ])
+  })
+
   test('when its queue overflows > whole unsent frames are dropped, and one sync is owed', () => {
     const fake = fakeSession()
     fake.takes = false

@@ -48,8 +48,8 @@ export interface Session {
   pusher: Pusher | undefined
   /** Writes the frame, or queues it. What does not fit collapses, with all that is queued, into one `sync` (R-50). */
   send(frame: Frame): void
-  /** Owes the agent a `sync`: at most one is queued. */
-  sendSync(reason: string): void
+  /** Owes the agent a `sync`: at most one is queued that is due at once. @param withinMs - at a time of its own within it (R-54). */
+  sendSync(reason: string, withinMs?: number): void
   /** Writes a heartbeat, or leaves it out while the reader does not keep up: older bytes are waiting then. */
   sendHeartbeat(bytes: Uint8Array): void
   /** The connection can take more. */
@@ -118,8 +118,13 @@ class QueuedSession implements Session {
     this.#queuedBytes += frame.bytes.length
   }
 
-  sendSync(reason: string): void {
+  sendSync(reason: string, withinMs?: number): void {
     if (this.#syncFrame !== undefined) return
+    if (withinMs !== undefined) {
+      // It must not stand for one that is due at once.
+      this.send({ bytes: encodeSync(reason, withinMs) })
+      return
+    }
     const frame: Frame = { bytes: encodeSync(reason), onWritten: () => (this.#syncFrame = undefined) }
     if (this.#isBlocked) this.#syncFrame = frame
     this.send(frame)

@@ -2,6 +2,7 @@
 import {
   limits,
   type AgentRecord,
+  type NudgeReply,
   type PathReport,
   type PathAdvice,
   type PathVerdict,
@@ -142,6 +143,15 @@ export const agentReply: TSchema = shape<AgentRecord>(
 /** Agents. */
 export const agentsReply: TSchema = page('AgentPage', agentReply, 'Agents in the order of their ids.')
 
+/** What became of a nudge of many. */
+export const nudgesReply: TSchema = shape<NudgeReply>(
+  {
+    nudged: whole('How many agents have a stream or a held poll; the others come at their own pace.', 120),
+    withinMs: whole('The window, ms.', 30_000),
+    nextCursor: optional(text('Where to go on: send it as `cursor`. Absent if there are no more agents.')),
+  },
+  { title: 'NudgeReply', description: 'How many agents come, and over which time.' },
+)
 /** What a nudge did. */
 export const nudgeReply: TSchema = Type.Object(
   {

@@ -1,5 +1,5 @@
 /** /api/v1/agents: listing, showing, nudging and revoking agents. */
-import { limits, type AgentRecord, type Page } from '@downlink/protocol'
+import type { AgentRecord, NudgeReply, NudgeRequest, Page } from '@downlink/protocol'
 import { agentRevoked } from '../enrollment/agents.ts'
 import { HubError } from '../hub-error.ts'
 import { readAgentDetail, readAgentRecord } from './read-agent.ts'
@@ -7,9 +7,10 @@ import { parseLabelSelector } from './label-selector.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
 import { pageLimit } from './operator-query.ts'
 import { operation } from './operation.ts'
-import { agentReply, agentsReply, nudgeReply } from './agent-replies.ts'
+import { agentReply, agentsReply, nudgeReply, nudgesReply } from './agent-replies.ts'
+import { scanAgents } from './scan-agents.ts'
 import { emptyReply } from './reply-schemas.ts'
-import { agentParams, agentsQuery, noQuery } from './request-schemas.ts'
+import { agentParams, agentsQuery, noQuery, nudgeBody } from './request-schemas.ts'
 
 interface OfAgent {
   Params: { agentId: string }
@@ -23,7 +24,8 @@ interface AgentsQuery {
 
 /** Adds the routes. */
 export function addAgentsRoutes(routes: OperatorRoutes): void {
-  const { app, operatorOf, findAgent, watchAgent, agents, registry, polls, service, memories } = routes
+  const { app, operatorOf, findAgent, watchAgent, agents, registry, polls, service, memories, nudges } =
+    routes
 
   app.get<{ Querystring: AgentsQuery }>(
     '/api/v1/agents',
@@ -76,11 +78,24 @@ export function addAgentsRoutes(routes: OperatorRoutes): void {
     ),
     async (request) => {
       const { agentId } = await findAgent(request.params.agentId)
-      const session = registry.get(agentId)
-      session?.sendSync('operator')
-      const isPolling = polls.nudge(agentId)
-      return { nudged: session !== undefined || isPolling }
+      return { nudged: nudges.now(agentId, 'operator') }
     },
+  )
+  app.post<{ Body: NudgeRequest }>(
+    '/api/v1/sync',
+    operation(
+      routes,
+      {
+        operationId: 'nudgeAgents',
+        tag: 'Agents',
+        summary: 'Have many agents sync',
+        description:
+          'Each comes at a random time within `withinMs`, so that they do not all come at once. A request looks at a bounded number of agents: send it again with `nextCursor` as `cursor`.',
+        scope: 'control',
+      },
+      { querystring: noQuery, body: nudgeBody, response: { 200: nudgesReply } },
+    ),
+    (request) => nudgeAgents(routes, request.body),
   )
   app.post<OfAgent>(
     '/api/v1/agents/:agentId/rotate-key',
@@ -101,8 +116,7 @@ export function addAgentsRoutes(routes: OperatorRoutes): void {
     async (request) => {
       const agent = await agents.askRotation(request.params.agentId, operatorOf(request).name)
       if (agent === undefined) throw agentNotFound(request.params.agentId, 'no key was replaced')
-      registry.get(agent.agentId)?.sendSync('rotate-key')
-      polls.nudge(agent.agentId)
+      nudges.now(agent.agentId, 'rotate-key')
       return readAgentRecord(routes, agent)
     },
   )
@@ -145,26 +159,28 @@ async function listAgents(routes: OperatorRoutes, query: AgentsQuery): Promise<P
   const limit = pageLimit(query.limit)
   const isMeant = parseLabelSelector(query.label ?? '')
   const items: AgentRecord[] = []
-  let after = query.cursor
-  for (let scanned = 0; scanned < limits.LIST_SCAN_MAX;) {
-    const page = await routes.agents.list({
-      limit: limits.PAGE_MAX,
-      ...(after === undefined ? {} : { after }),
-    })
-    for (const agent of page) {
-      if (items.length === limit) return pageAfter(items, after)
-      const record = await readAgentRecord(routes, agent)
-      if ((query.status === undefined || record.status === query.status) && isMeant(record.labels)) {
-        items.push(record)
-      }
-      after = agent.agentId
+  const nextCursor = await scanAgents(routes.agents, query.cursor, async (agent) => {
+    if (items.length === limit) return false
+    const record = await readAgentRecord(routes, agent)
+    if ((query.status === undefined || record.status === query.status) && isMeant(record.labels)) {
+      items.push(record)
     }
-    if (page.length < limits.PAGE_MAX) return { items }
-    scanned += page.length
-  }
-  return pageAfter(items, after)
+    return true
+  })
+  return { items, ...(nextCursor === undefined ? {} : { nextCursor }) }
 }
 
-function pageAfter(items: readonly AgentRecord[], after: string | undefined): Page<AgentRecord> {
-  return { items, ...(after === undefined ? {} : { nextCursor: after }) }
+async function nudgeAgents(routes: OperatorRoutes, request: NudgeRequest): Promise<NudgeReply> {
+  const { selector, withinMs = routes.windowMs(), cursor } = request
+  const isMeant = parseLabelSelector(selector.label ?? '')
+  const agentIds: string[] = []
+  const nextCursor = await scanAgents(routes.agents, cursor, async (agent) => {
+    if (agent.revoked !== undefined) return true
+    const { agentId, labels, status } = await readAgentRecord(routes, agent)
+    if ((selector.status === undefined || status === selector.status) && isMeant(labels))
+      agentIds.push(agentId)
+    return true
+  })
+  const nudged = routes.nudges.within(agentIds, withinMs)
+  return { nudged, withinMs, ...(nextCursor === undefined ? {} : { nextCursor }) }
 }

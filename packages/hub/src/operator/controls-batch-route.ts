@@ -17,6 +17,7 @@ import { parseLabelSelector } from './label-selector.ts'
 import { makeControl } from './make-control.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
 import { readAgentRecord } from './read-agent.ts'
+import { scanAgents } from './scan-agents.ts'
 import { operation } from './operation.ts'
 import { batchReply } from './control-replies.ts'
 import { controlsBody, idempotencyHeaders, noQuery } from './request-schemas.ts'
@@ -120,27 +121,13 @@ async function issueToSelected(
 ): Promise<Page<BatchControlResult>> {
   const isMeant = parseLabelSelector(selector.label ?? '')
   const issued: Promise<BatchControlResult>[] = []
-  let after = cursor
-  const finish = async (isOver: boolean): Promise<Page<BatchControlResult>> => ({
-    items: await Promise.all(issued),
-    ...(isOver || after === undefined ? {} : { nextCursor: after }),
+  const nextCursor = await scanAgents(routes.agents, cursor, async (agent) => {
+    const taskIds = await meantTasks(routes, agent, selector, isMeant, control.taskId)
+    if (issued.length > 0 && issued.length + taskIds.length > limits.BATCH_CONTROLS_MAX) return false
+    for (const taskId of taskIds) issued.push(issue(agent.agentId, { ...control, taskId }, taskId))
+    return true
   })
-  for (let scanned = 0; scanned < limits.LIST_SCAN_MAX;) {
-    const page = await routes.agents.list({
-      limit: limits.PAGE_MAX,
-      ...(after === undefined ? {} : { after }),
-    })
-    for (const agent of page) {
-      const taskIds = await meantTasks(routes, agent, selector, isMeant, control.taskId)
-      if (issued.length > 0 && issued.length + taskIds.length > limits.BATCH_CONTROLS_MAX)
-        return finish(false)
-      for (const taskId of taskIds) issued.push(issue(agent.agentId, { ...control, taskId }, taskId))
-      after = agent.agentId
-    }
-    if (page.length < limits.PAGE_MAX) return finish(true)
-    scanned += page.length
-  }
-  return finish(false)
+  return { items: await Promise.all(issued), ...(nextCursor === undefined ? {} : { nextCursor }) }
 }
 
 /** The tasks of an agent that a broadcast means: the one that it names, or all that are unfinished and of its kind. */

@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 
 import type { AgentMemories } from '../controls/agent-memory.ts'
 import type { ControlWaits } from '../controls/control-waits.ts'
 import type { ControlService } from '../controls/service.ts'
+import type { Nudges } from '../delivery/nudges.ts'
 import type { SessionRegistry } from '../delivery/session-registry.ts'
 import type { WakePolls } from '../delivery/wake-polls.ts'
 import type { AgentDocument, Agents } from '../enrollment/agents.ts'
@@ -30,6 +31,9 @@ export interface OperatorAppOptions {
   readonly memories: AgentMemories
   readonly registry: SessionRegistry
   readonly polls: WakePolls
+  readonly nudges: Nudges
+  /** The window over which the agents of this hub come back after a loss, ms. */
+  readonly windowMs: () => number
   readonly feed: Feed
   readonly heartbeatMs: number
   readonly isDraining: () => boolean

@@ -4,6 +4,7 @@ import {
   OPERATOR_SCOPES,
   type AgentControlRequest,
   type BroadcastRequest,
+  type NudgeRequest,
   type ControlRequest,
   type ControlSelector,
   type OperatorTokenRequest,
@@ -217,6 +218,33 @@ export const controlsBody: TSchema = Type.Union(
     title: 'ControlsRequest',
     description: 'Distinct controls, or one for every agent that a selector means.',
     examples: [{ selector: { label: 'region=eu', kind: 'backup' }, action: 'pause' }],
+  },
+)
+/** The body of `POST /sync`. */
+export const nudgeBody: TSchema = shape<NudgeRequest>(
+  {
+    selector: shape<NudgeRequest['selector']>(
+      { label, status: optional(presence) },
+      { title: 'AgentSelector', description: 'Which agents; empty for all.', ...strict },
+    ),
+    withinMs: optional(
+      whole(
+        'The window over which they come, ms; unless given, what all agents of the hub need at half of what it accepts.',
+        30_000,
+        { minimum: 1, maximum: limits.RETRY_MS_MAX },
+      ),
+    ),
+    cursor: optional(
+      text('`nextCursor` of the reply before: goes on from there.', undefined, {
+        maxLength: limits.ID_CHARS_MAX,
+      }),
+    ),
+  },
+  {
+    title: 'NudgeRequest',
+    description: 'Which agents shall sync, and over which time.',
+    examples: [{ selector: { label: 'region=eu' }, withinMs: 30_000 }],
+    ...strict,
   },
 )
 /** The body of `POST …/tasks`. */
