@@ -92,6 +92,11 @@ test('given a second terminal > an agent joins by its name alone, takes a task, 
   await runDownlink(cwd, ['run', 'second', 'counter', '--task-id', 'c-1', '--input', '{"steps":9000}'])
   expect(await runDownlink(cwd, ['pause', 'second', 'c-1', '--wait', '20s'])).toMatchObject({ code: 0 })
   expect(await second.stop('SIGINT')).toBe(0)
+  const said = second
+    .text()
+    .split('\n')
+    .filter((line) => /is connected to|reaches/.test(line))
+  expect(said, 'a path that is fine, and the stop itself, are no news').toHaveLength(1)
   expect(await start(['agent', '--name', 'local']).ended, 'keep a second process out of a folder').toBe(1)
   const again = start(['agent', '--name', 'second'])
   await again.prints('is connected to')

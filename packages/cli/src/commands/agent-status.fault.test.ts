@@ -67,6 +67,9 @@ describe('given an agent on this machine', () => {
       status: { standing: 'ok', downlink: 'sse', journal: 'ok' },
     })
 
+    const other = await downlink(cwd, 'agent', 'status', '--name', 'misspelt')
+    expect(other.out).toContain('there are: box. Give one as --name')
+
     hub.revoke()
     await vi.waitFor(
       async () => {

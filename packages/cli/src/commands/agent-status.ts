@@ -2,6 +2,7 @@
 import type { AgentStatusReport } from '@downlink/agent'
 import { field, integerField, isJsonObject, stringField, limits, type JsonObject } from '@downlink/protocol'
 import type { Command } from 'commander'
+import { readdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { CommandContext } from '../command-context.ts'
@@ -17,6 +18,9 @@ interface StatusFlags {
   readonly data?: string
   readonly name?: string
 }
+
+/** Agents of one folder that a line names. */
+const NAMES_SHOWN_MAX = 8
 
 /** Adds the command below `agent`; `agentFolder` is where an agent of that name keeps its data. */
 export function addAgentStatusCommand(
@@ -62,7 +66,7 @@ async function showStatus(
     if (flags.json === true) output.json({ process: 'none', stateDirectory: directory })
     else
       output.line(
-        `No agent has run with its state in ${shown}. See --name, --data and --state; start one with: downlink agent`,
+        `No agent has run with its state in ${shown}. ${await othersText(resolve(cwd, agentFolder('x'), '..'))}`,
       )
     return EXIT.failed
   }
@@ -70,6 +74,14 @@ async function showStatus(
   if (flags.json === true) output.json({ ...report, stateDirectory: directory })
   else for (const line of statusLines(report, shown, wallMs)) output.line(line)
   return exitCode
+}
+
+/** What else may have been meant: the agents that have a folder in `agents`. */
+async function othersText(agents: string): Promise<string> {
+  const names = await readdir(agents).catch(() => [])
+  return names.length === 0
+    ? 'See --name, --data and --state; start one with: downlink agent'
+    : `Of this folder there are: ${names.slice(0, NAMES_SHOWN_MAX).join(', ')}. Give one as --name, or see --data and --state.`
 }
 
 /** What a script learns from the status. */

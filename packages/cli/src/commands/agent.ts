@@ -96,13 +96,21 @@ async function runAgent(context: CommandContext, flags: AgentFlags): Promise<Exi
   const network = await networkOf(cwd, flags)
   const kinds = flags.config === undefined ? sampleKinds() : await readTaskKinds(resolve(cwd, flags.config))
   const signal = context.stopSignal()
+  let told = ''
+  const tellStatus = (status: AgentStatus): void => {
+    const text = statusText(memo.agentId, status)
+    // A path that is fine now is no news beside a connection that was said; nor is what a stop makes of it.
+    if (text === told || signal.aborted) return
+    told = text
+    output.line(text)
+  }
   await using agent = await prepareAgent(context, {
     folder,
     memo,
     name,
     kinds,
     enrollmentKey: () => enrollmentKeyOf(context, flags, memo),
-    onStatus: (status) => output.line(statusText(memo.agentId, status)),
+    onStatus: tellStatus,
     ...(flags.concurrency === undefined ? {} : { concurrency: flags.concurrency }),
     ...(flags.label === undefined ? {} : { labels: flags.label }),
     network,
@@ -143,17 +151,21 @@ async function enrollmentKeyOf(context: CommandContext, flags: AgentFlags, memo:
 }
 
 /** One line about where the agent stands. */
-export function statusText(agentId: string, { standing, code, downlink, hub, remedy }: AgentStatus): string {
+export function statusText(
+  agentId: string,
+  { standing, code, downlink, hub, path, remedy }: AgentStatus,
+): string {
   if (standing !== 'ok')
     return `Agent ${agentId} is ${standing} (${code ?? 'no code'}). ${remedy ?? ''}`.trim()
+  const why = path.remedy === undefined ? '' : ` ${path.sentence} ${path.remedy}`
   switch (downlink) {
     case 'sse':
       return `Agent ${agentId} is connected to ${hub.origin}.`
     case 'long-poll':
-      return `Agent ${agentId} is connected to ${hub.origin} by long-polling, as no stream works for now.`
+      return `Agent ${agentId} is connected to ${hub.origin} by long-polling, as no stream works for now.${why}`
     case 'timer':
-      return `Agent ${agentId} reaches ${hub.origin}, without a stream for now.`
+      return `Agent ${agentId} reaches ${hub.origin}, without a stream for now.${why}`
     case 'offline':
-      return `Agent ${agentId} does not reach ${hub.origin}; it tries again by itself.`
+      return `Agent ${agentId} does not reach ${hub.origin}; it tries again by itself.${why}`
   }
 }
