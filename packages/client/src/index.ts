@@ -6,6 +6,7 @@ export type {
   AuditEntry,
   BatchControlResult,
   ControlRecord,
+  EnrollmentKeyRecord,
   ControlState,
   FeedEvent,
   Json,
@@ -33,7 +34,7 @@ export type { Broadcast } from './batches.ts'
 export { controlReached } from './control-wait.ts'
 export type { ControlReached, ControlUntil } from './control-wait.ts'
 export { errorDetails } from './reply-error.ts'
-export { createOperatorClient } from './operator-client.ts'
+export { createOperatorClient } from './hub-operator-client.ts'
 export type { OperatorClient, TaskHandle } from './operator-client.ts'
 export type { CreatedOperatorToken, EnrollmentKey, TaskLog } from './replies.ts'
 export type {

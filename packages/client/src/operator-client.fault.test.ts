@@ -347,7 +347,8 @@ const AGENT = { agentId: 'a1', status: 'online', labels: {}, keyRotation: 'asked
 test('given the calls without a wait > each asks its own path', async () => {
   const { client, seen } = await hubThat(({ url, method }, response) => {
     if (url.pathname.endsWith('/log')) return json(response, 200, { firstLine: 3, nextLine: 4, lines: ['x'] })
-    if (url.pathname.endsWith('/enrollment-keys')) return json(response, 201, { id: 'k1', key: 'dle.k.s' })
+    if (url.pathname.endsWith('/enrollment-keys') && method === 'POST')
+      return json(response, 201, { id: 'k1', key: 'dle.k.s' })
     if (url.pathname.endsWith('/sync') || method === 'DELETE') return void response.writeHead(204).end()
     if (url.pathname.endsWith('/rotate-key')) return json(response, 200, AGENT)
     if (method === 'POST') return json(response, 201, { taskId: 't9', state: 'assigned' })
@@ -356,6 +357,8 @@ test('given the calls without a wait > each asks its own path', async () => {
   const handle = await client.start('a1', 'archive', { folder: '/data' }, { taskId: 't9' })
   expect(handle.taskId).toBe('t9')
   expect(await handle.log()).toEqual({ firstLine: 3, nextLine: 4, lines: ['x'] })
+  for await (const _ of client.enrollmentKeys()) expect.unreachable('there are no keys')
+  await client.revokeEnrollmentKey('k/1')
   expect(await client.createEnrollmentKey({ uses: 2, labels: { zone: 'eu' } })).toMatchObject({ id: 'k1' })
   await client.nudge('a1')
   expect(await client.rotateKey('a1')).toEqual(AGENT)
@@ -364,6 +367,8 @@ test('given the calls without a wait > each asks its own path', async () => {
   expect(seen.map((one) => `${one.method} ${one.url.pathname} ${one.body}`.trim())).toEqual([
     'POST /api/v1/agents/a1/tasks {"kind":"archive","input":{"folder":"/data"},"taskId":"t9"}',
     'GET /api/v1/agents/a1/tasks/t9/log',
+    'GET /api/v1/enrollment-keys',
+    'DELETE /api/v1/enrollment-keys/k%2F1',
     'POST /api/v1/enrollment-keys {"uses":2,"labels":{"zone":"eu"}}',
     'POST /api/v1/agents/a1/sync',
     'POST /api/v1/agents/a1/rotate-key',

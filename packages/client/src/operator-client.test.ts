@@ -3,7 +3,7 @@ import { DownlinkError, HttpError, limits, type ControlRecord } from '@downlink/
 import { expect, test } from 'vitest'
 import { retryDelayMs } from './backoff.ts'
 import { controlReached, type ControlUntil } from './control-wait.ts'
-import { createOperatorClient } from './operator-client.ts'
+import { createOperatorClient } from './index.ts'
 
 function codeOf(work: () => unknown): string {
   try {

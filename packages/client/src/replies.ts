@@ -10,6 +10,7 @@ import {
   type AuditEntry,
   type BatchControlResult,
   type ControlRecord,
+  type EnrollmentKeyRecord,
   type Json,
   type JsonObject,
   type NudgeReply,
@@ -121,6 +122,13 @@ export function readLog(json: Json): TaskLog | undefined {
 /** An enrollment key, or undefined if `json` is none. */
 export function readEnrollmentKey(json: Json): EnrollmentKey | undefined {
   return isJsonObject(json) && hasTexts(json, ['id', 'key']) ? (json as unknown as EnrollmentKey) : undefined
+}
+
+/** An enrollment key without its secret, or undefined if `json` is none. */
+export function readEnrollmentKeyRecord(json: Json): EnrollmentKeyRecord | undefined {
+  return isJsonObject(json) && hasTexts(json, ['id', 'state', 'createdAt', 'createdBy', 'expiresAt'])
+    ? (json as unknown as EnrollmentKeyRecord)
+    : undefined
 }
 
 /** An operator's token, or undefined if `json` is none. */

@@ -48,6 +48,7 @@ export type {
   AuditEntry,
   BatchControlResult,
   BroadcastRequest,
+  EnrollmentKeyRecord,
   NudgeReply,
   NudgeRequest,
   ControlRequest,

@@ -166,6 +166,25 @@ export interface OperatorTokenRecord {
   readonly lastUsedAt?: string
 }
 
+/** An enrollment key as operators see it. */
+export interface EnrollmentKeyRecord {
+  readonly id: string
+  readonly state: 'usable' | 'used' | 'expired' | 'revoked'
+  /** How many agents it may enroll, and how many it has. */
+  readonly usesMax: number
+  readonly usesCount: number
+  /** Given to every agent that enrolls with it. */
+  readonly labels: Readonly<Record<string, string>>
+  /** The only agent that it may enroll. */
+  readonly agentId?: string
+  /** ISO 8601, by the hub's wall clock, as all times here. */
+  readonly createdAt: string
+  /** The operator who made it. */
+  readonly createdBy: string
+  /** Counted while a hub serves (R-31). */
+  readonly expiresAt: string
+}
+
 /** The body of `POST /api/v1/operator-tokens`. */
 export interface OperatorTokenRequest {
   readonly name: string

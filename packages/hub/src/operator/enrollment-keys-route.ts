@@ -1,17 +1,12 @@
 /** /api/v1/enrollment-keys: making, listing and revoking the keys that enroll agents. */
-import { isAgentId } from '@downlink/protocol'
+import { isAgentId, type EnrollmentKeyRecord } from '@downlink/protocol'
 import type { EnrollmentKeyDocument, NewEnrollmentKey } from '../enrollment/enrollment-keys.ts'
 import { HubError } from '../hub-error.ts'
 import { askerOf } from './controls-route.ts'
 import type { OperatorRoutes } from './operator-routes.ts'
 import { pageLimit } from './operator-query.ts'
 import { operation } from './operation.ts'
-import {
-  emptyReply,
-  enrollmentKeyReply,
-  enrollmentKeysReply,
-  type EnrollmentKeyRecord,
-} from './reply-schemas.ts'
+import { emptyReply, enrollmentKeyReply, enrollmentKeysReply } from './reply-schemas.ts'
 import {
   enrollmentKeyBody,
   enrollmentKeyParams,

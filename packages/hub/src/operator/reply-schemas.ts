@@ -2,6 +2,7 @@
 import {
   limits,
   type AuditEntry,
+  type EnrollmentKeyRecord,
   type OperatorTokenRecord,
   type TaskRecord,
   type TaskState,
@@ -97,22 +98,8 @@ export const logReply: TSchema = Type.Object(
   { title: 'TaskLog', description: "The last lines of a task's output." },
 )
 
-/** An enrollment key as operators see it. */
-export interface EnrollmentKeyRecord {
-  readonly id: string
-  readonly state: 'usable' | 'used' | 'expired' | 'revoked'
-  readonly usesMax: number
-  readonly usesCount: number
-  readonly labels: Readonly<Record<string, string>>
-  readonly agentId?: string
-  readonly createdAt: string
-  readonly createdBy: string
-  readonly expiresAt: string
-  /** In the reply to its creation only. */
-  readonly key?: string
-}
 /** An enrollment key; its secret is in the reply to its creation only. */
-export const enrollmentKeyReply: TSchema = shape<EnrollmentKeyRecord>(
+export const enrollmentKeyReply: TSchema = shape<EnrollmentKeyRecord & { readonly key?: string }>(
   {
     id: text('Names the key.', 'Jx3k9TqLm2'),
     key: optional(text('The secret itself. In the reply to its creation only: the hub keeps a hash.')),
