@@ -121,7 +121,12 @@ function createStanding(
     credential: options.credential,
     key,
     clock,
-    ask: async (signal) => (await running().client.register({ agentId }, { signal })).agentKey,
+    async ask(signal) {
+      const { agentKey } = await running().client.register({ agentId }, { signal })
+      // What fails to keep it may name it.
+      if (agentKey !== undefined) events.hide(agentKey)
+      return agentKey
+    },
     onReplaced(next) {
       events.hide(next)
       events.log('info', {}, 'another key is in use')

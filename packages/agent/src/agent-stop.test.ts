@@ -28,6 +28,21 @@ test('given a task at work > by one last sync the hub hears what the stop has ma
   expect(await running).toEqual({ reason: 'stopped' })
 })
 
+test('given listeners > changes of the status and outcomes are told', async () => {
+  const work = defineTask({
+    run: ({ signal }) => new Promise<never>((_, reject) => (signal.onabort = reject)),
+  })
+  const { clock, hub, agent } = startAgent({ tasks: { work } })
+  const told: string[] = []
+  agent.on('status', ({ status }) => void told.push(status.downlink))
+  agent.on('control', ({ control, outcome }) => void told.push(`${control.action} ${outcome.state}`))
+  const { taskId } = hub.start('work')
+  await advanceUntil(clock, hub.taskIs(taskId, 'running'))
+  await advanceUntil(clock, hub.pause(taskId))
+  await advanceUntil(clock, agent[Symbol.asyncDispose]())
+  expect(new Set(told)).toEqual(new Set(['sse', 'pause applied', 'timer']))
+})
+
 test('given a control that the application never decides > the stop waits STOP_CONTROLS_MS_MAX for it, and says so', async () => {
   const warned: string[] = []
   const ignore = (): void => undefined

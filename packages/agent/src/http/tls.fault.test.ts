@@ -1,7 +1,7 @@
 import { limits } from '@downlink/protocol'
 import { createServer, type ServerOptions } from 'node:https'
-import type { TLSSocket } from 'node:tls'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { getCACertificates, setDefaultCACertificates, type TLSSocket } from 'node:tls'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createAuthority, type Authority } from '../../test/certificates.ts'
 import { clientOf, failureOf, hubAnswer, listen, passTimer, SYNC, tcpServer } from '../../test/servers.ts'
 import { openEventStream } from '../stream/event-stream.ts'
@@ -39,6 +39,16 @@ const BROKEN: readonly (readonly [string, () => ServerOptions, string])[] = [
 ]
 
 describe('given a hub whose certificate the agent trusts', () => {
+  test('when an authority is added > those of the machine are trusted as before', async () => {
+    const ofMachine = getCACertificates('default')
+    setDefaultCACertificates([...ofMachine, stranger.ca])
+    onTestFinished(() => setDefaultCACertificates(ofMachine))
+    const hub = await httpsHub(stranger.issue(HERE))
+    const { client } = clientOf([hub.url], { tls: { extraCa: authority.ca } })
+    await client.sync(SYNC)
+    expect(hub.asked).toHaveLength(1)
+  })
+
   test('when it syncs and opens a stream > both work, also by a client certificate', async () => {
     const hub = await httpsHub({
       ...authority.issue(HERE),
