@@ -95,6 +95,15 @@ test('given controls for several agents > each is listed and told on the feed', 
   await reader?.cancel()
 })
 
+test('given agents of which none is there > a nudge of all of them (R-54) reaches none, and what keeps one from its work (R-33) is shown', async () => {
+  const nudge = { selector: { label: 'site=x' }, withinMs: 1_000 }
+  expect(await json(await ask('POST', '/api/v1/sync', nudge))).toEqual({ nudged: 0, withinMs: 1_000 })
+  const blockedBy = 'journal_unavailable'
+  const sync = { agentId: 'a1', tasks: [], freeSlots: 1, journalId: 'j1', blockedBy }
+  await ask('POST', '/api/internal/agent/sync', sync, agentKey)
+  expect(await json(await ask('GET', '/api/v1/agents/a1'))).toMatchObject({ status: 'blocked', blockedBy })
+})
+
 test('given the reports of an original (R-43), and a good-bye > all of them are a success', async () => {
   const asAgent = async (path: string, body: object): Promise<Record<string, unknown>> =>
     json(await ask('POST', `/api/internal/agent/${path}`, body, agentKey))
