@@ -4,7 +4,12 @@ import { join } from 'node:path'
 import { ROOT } from '../scripts/run-command.ts'
 
 /** Documents whose blocks are programs; a block's first line names its file. */
-export const DOCUMENTS: readonly string[] = ['README.md', 'docs/embedding.md', 'packages/client/README.md']
+export const DOCUMENTS: readonly string[] = [
+  'README.md',
+  'docs/embedding.md',
+  'packages/agent/README.md',
+  'packages/client/README.md',
+]
 
 /** The blocks by the name of their file, word for word. @throws Error for one without a name, or with one that is taken. */
 export function documentExamples(): ReadonlyMap<string, string> {

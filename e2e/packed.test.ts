@@ -135,7 +135,7 @@ describe('given the packed packages in a fresh project', () => {
 
       const tests = await run(node(), ['--test', 'agent.test.ts'], { cwd: project })
       expect(tests.stdout).toMatch(/pass 1\b[\s\S]*fail 0\b/)
-      for (const example of ['own-tasks.ts', 'tracing.ts', 'in-process.ts']) {
+      for (const example of ['own-tasks.ts', 'tracing.ts', 'in-process.ts', 'smallest.ts', 'connection.ts']) {
         // It exports something and runs nothing: that it can be loaded is the test.
         await run(node(), ['--input-type=module', '-e', `await import('./${example}')`], { cwd: project })
       }

@@ -8,7 +8,6 @@ import {
   type ControlState,
   type Random,
 } from '@downlink/protocol'
-import { randomBytes } from 'node:crypto'
 import type { AgentEvents } from './agent-events.ts'
 import type { StatusBoard } from './agent-status.ts'
 import { createBoot } from './boot.ts'
@@ -68,7 +67,7 @@ export async function openAgentParts(base: AgentBase): Promise<AgentParts> {
     hubs: options.hubs,
     credential: () => keys.key,
     onAnswer: (answer) => standing.answered(answer),
-    boot: createBoot(randomBytes),
+    boot: createBoot(),
     clock,
     random,
     allowPlainHttp: options.allowPlainHttp ?? false,

@@ -1,5 +1,6 @@
 /** Which start of this process speaks, and how many requests it has begun: with it a hub tells a new stream from a delayed one (R-52). */
 import type { Boot } from '@downlink/protocol'
+import { randomBytes } from 'node:crypto'
 
 /** The identity of one start of an agent. Make one per process, and hand the same to everything that talks to a hub. */
 export interface AgentBoot {
@@ -13,10 +14,10 @@ const NONCE_BYTES = 16
 
 /**
  * Makes the identity of this start.
- * @param randomBytes - returns that many unpredictable bytes, as `randomBytes` of `node:crypto` does.
+ * @param bytes - returns that many unpredictable bytes; `randomBytes` of `node:crypto` unless a test says otherwise.
  */
-export function createBoot(randomBytes: (size: number) => Uint8Array): AgentBoot {
-  const nonce = Buffer.from(randomBytes(NONCE_BYTES)).toString('hex')
+export function createBoot(bytes: (size: number) => Uint8Array = randomBytes): AgentBoot {
+  const nonce = Buffer.from(bytes(NONCE_BYTES)).toString('hex')
   let connectCounter = 0
   return {
     nonce,

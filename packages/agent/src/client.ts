@@ -5,6 +5,7 @@ import {
   limits,
   parseSyncReply,
   syncRequestToJson,
+  systemClock,
   systemRandom,
   type Boot,
   type Clock,
@@ -22,7 +23,7 @@ import {
   type RegisterRequest,
   type RequestOptions,
 } from './agent-calls.ts'
-import type { AgentBoot } from './boot.ts'
+import { createBoot, type AgentBoot } from './boot.ts'
 import type { AgentTls } from './http/connector.ts'
 import { requestEvents, type EventsReply } from './stream/events-request.ts'
 import { unusableReply } from './http/http-failure.ts'
@@ -53,8 +54,10 @@ export interface AgentClientOptions {
   readonly hubs: readonly (string | URL)[]
   /** Read for every request, so that a replaced key is used from then on. */
   readonly credential: () => string | undefined
-  readonly boot: AgentBoot
-  readonly clock: Clock
+  /** This start of the process; hand the same to every client of one. @defaultValue one of this client's own */
+  readonly boot?: AgentBoot
+  /** @defaultValue the clock of this machine */
+  readonly clock?: Clock
   /** Names the agent's journal to the hub whenever a stream opens (R-27); undefined for an agent without one. */
   readonly journalId?: () => string | undefined
   /** @defaultValue `downlink-agent` */
@@ -125,8 +128,8 @@ export function createAgentClient(options: AgentClientOptions): AgentClient {
     throw new TypeError('userAgent must be printable ASCII, such as "acme-agent/1.2.3".')
   }
   return new HubClient(options, {
-    clock: options.clock,
-    boot: options.boot,
+    clock: options.clock ?? systemClock,
+    boot: options.boot ?? createBoot(),
     userAgent,
     tls: options.tls ?? {},
     transport: options.transport,

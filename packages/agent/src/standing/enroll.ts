@@ -9,9 +9,8 @@ import {
   type Clock,
   type Random,
 } from '@downlink/protocol'
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { hostname, platform } from 'node:os'
-import { createBoot } from '../boot.ts'
 import { createAgentClient, type AgentClient } from '../client.ts'
 import { BACKOFF_LIMITS, reconnectDelayMs } from '../downlink/backoff.ts'
 import type { AgentTls } from '../http/connector.ts'
@@ -64,7 +63,6 @@ export async function enroll(options: EnrollOptions): Promise<void> {
   const client = createAgentClient({
     hubs: typeof hub === 'string' || hub instanceof URL ? [hub] : hub,
     credential: () => undefined,
-    boot: createBoot(randomBytes),
     clock,
     allowPlainHttp: options.allowPlainHttp ?? false,
     ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
