@@ -78,6 +78,11 @@ test('given a task that was started > it is shown', async () => {
   expect(await json(await ask('GET', '/api/v1/agents/a1/tasks/nightly'))).toMatchObject(task)
 })
 
+test('given agents to nudge of which none is connected > that is said', async () => {
+  const nudge = { selector: { label: 'site=x' }, withinMs: 1_000 }
+  expect(await created('/api/v1/sync', nudge)).toEqual({ nudged: 0, withinMs: 1_000 })
+})
+
 test('given controls for several agents > each is listed and told on the feed', async () => {
   const items = [
     { agentId: 'a1', action: 'pause', taskId: 't1' },
