@@ -9,5 +9,5 @@ export function createServiceTime(clock: Clock, servedMs: number): () => number 
 
 /** The least epoch that an opening now may have: clocks make a restored backup start above what was lost. */
 export function epochFloor(clock: Clock): number {
-  return Math.max(1, Math.floor(clock.wallMs() / 1000))
+  return Math.max(1, Math.floor(clock.wallMs()))
 }
