@@ -52,7 +52,7 @@ async function measure(waste: Waste): Promise<Costs> {
     counts.push((await ask('stand')) as StandingCosts)
   }
   return {
-    timersPerStream: medianStep(counts.map(({ timers }) => timers)),
+    timersPerStream: ((counts.at(-1)?.timers ?? Number.NaN) - (counts[0]?.timers ?? 0)) / (ALL - FIRST),
     heapBytesPerStream: Math.round(medianStep(counts.map(({ heapBytes }) => heapBytes))),
     heartbeat: (await ask('heartbeat')) as HeartbeatCosts,
   }
