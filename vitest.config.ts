@@ -10,6 +10,7 @@ export default defineConfig({
     // Processes, because some tests start worker threads and signal handlers of their own.
     pool: 'forks',
     maxWorkers: 2,
+    setupFiles: ['scripts/patient-waits.ts'],
     projects: [
       {
         extends: true,
@@ -36,7 +37,7 @@ export default defineConfig({
           include: ['e2e/**/*.test.ts'],
           exclude: ['e2e/**/*.network.test.ts'],
           globalSetup: 'e2e/exchanges/run.ts',
-          setupFiles: 'e2e/exchanges/test-file.ts',
+          setupFiles: ['e2e/exchanges/test-file.ts'],
           testTimeout: 120_000,
           hookTimeout: 120_000,
           // Each of them starts several processes and waits for what they print.
