@@ -16,6 +16,8 @@ export interface FleetSize {
 /** When an agent dialled and was answered, ms by the wall clock. */
 export interface Arrival extends Coming {
   readonly isOurs: boolean
+  /** When it was to dial first, however soon a hub was there: a machine that starts one late must not decide. */
+  readonly firstDialMs: number
   /** Of the dial that was answered. */
   readonly dialMs: number
   readonly openedMs: number
@@ -90,6 +92,7 @@ export class Fleet implements AsyncDisposable {
       comings.map(({ agentId, dialsMs, openedMs = Infinity }) => ({
         agentId,
         dialsMs,
+        firstDialMs: dialsMs[0] ?? Infinity,
         dialMs: dialsMs.at(-1) ?? Infinity,
         openedMs,
         isOurs: index < entries.length - 1,
@@ -143,8 +146,14 @@ export function expectNoHerd(
   what: string,
   note: (figures: string) => void,
 ): void {
-  const { peak, mean, slots } = arrivalSpread(timesMs, plannedMs)
-  const figures = `${what}: peak ${peak}, mean ${mean.toFixed(1)}, ratio ${(peak / mean).toFixed(2)}, by the second ${slots.join(' ')}`
+  const { peak, mean } = arrivalSpread(timesMs, plannedMs)
+  const figures = spreadText(timesMs, plannedMs, what)
   note(figures)
   expect(peak, `Agents came as a herd. ${figures}`).toBeLessThanOrEqual(2 * mean)
+}
+
+/** For people. */
+export function spreadText(timesMs: readonly number[], plannedMs: number, what: string): string {
+  const { peak, mean, slots } = arrivalSpread(timesMs, plannedMs)
+  return `${what}: peak ${peak}, mean ${mean.toFixed(1)}, ratio ${(peak / mean).toFixed(2)}, by the second ${slots.join(' ')}`
 }
