@@ -2,7 +2,11 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { type JsonObject } from '@downlink/protocol'
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import addFormats from 'ajv-formats'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { closedDocument } from '../packages/testkit/src/exchanges/api-document.ts'
 import { startDownlink, type DownlinkProcess } from './downlink-process.ts'
 
 let folder: string
@@ -98,6 +102,41 @@ test('given controls for several agents > each is listed and told on the feed', 
   let text = ''
   while (!text.includes('event: control')) text += (await reader?.read())?.value ?? ''
   await reader?.cancel()
+})
+
+test('given an agent that comes and says good-bye > the feed shows both, and its frames are as documented', async () => {
+  const document = JSON.parse(
+    await readFile(new URL('../etc/openapi.json', import.meta.url), 'utf8'),
+  ) as JsonObject
+  const ajv = new Ajv2020({ strict: false })
+  addFormats.default(ajv)
+  ajv.addSchema(closedDocument(document), 'hub')
+  const feed = await ask('GET', '/api/v1/events?after=0')
+  const reader = feed.body?.pipeThrough(new TextDecoderStream()).getReader()
+  let text = ''
+  const until = async (pattern: RegExp): Promise<void> => {
+    while (!pattern.test(text)) {
+      const { done = true, value } = (await reader?.read()) ?? {}
+      if (done) throw new Error(`The feed ended before ${String(pattern)}. It held: ${text}`)
+      text += value
+    }
+  }
+  await until(/^event: control$/m)
+  await ask('POST', '/api/internal/agent/sync', { agentId: 'a1', tasks: [], freeSlots: 1 }, agentKey)
+  await until(/^event: agent\ndata: .*"status":"online".*\n\n/m)
+  await ask('POST', '/api/internal/agent/deregister', { agentId: 'a1' }, agentKey)
+  await until(/"status":"online"[^]*^event: agent\ndata: .*"status":"offline".*\n\n/m)
+  await reader?.cancel()
+  // No fact of this hub has that place.
+  const ahead = await ask('GET', '/api/v1/events?after=999999')
+  const reset = ahead.body?.pipeThrough(new TextDecoderStream()).getReader()
+  while (!/^event: reset\n[^]*\n\n/m.test(text)) text += (await reset?.read())?.value ?? ''
+  await reset?.cancel()
+  const frames = [...text.matchAll(/^data: (.*)\n\n/gm)]
+  for (const [, data = ''] of frames) {
+    const isAsDocumented = ajv.validate('hub#/components/schemas/FeedEvent', JSON.parse(data))
+    expect(isAsDocumented, `${data}: ${ajv.errorsText()}; mend feedEvent in reply-schemas.ts`).toBe(true)
+  }
 })
 
 test('given agents of which none is there > a nudge of all of them (R-54) reaches none, and what keeps one from its work (R-33) is shown', async () => {

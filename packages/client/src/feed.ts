@@ -6,6 +6,7 @@ import {
   isJsonObject,
   limits,
   parseJson,
+  stringField,
   type FeedEvent,
   type Json,
 } from '@downlink/protocol'
@@ -33,7 +34,8 @@ export async function* readFeed(connection: HubConnection, options: FeedOptions)
       for await (const frame of readFrames(connection, { ...options, after: cursor })) {
         attempt = 0
         if (frame.cursor !== '') cursor = frame.cursor
-        if (frame.event !== undefined) yield frame.event
+        // A changed presence is no place in history, so it has no id of its own.
+        if (frame.event !== undefined) yield { ...frame.event, id: cursor ?? '' }
       }
     } catch (error) {
       options.signal?.throwIfAborted()
@@ -105,7 +107,10 @@ function frameOf(type: string, data: string, cursor: string): Frame {
 }
 
 function eventOf(type: string, json: Json | undefined, id: string): FeedEvent | undefined {
-  if (type === 'reset') return { id, type }
+  if (type === 'reset') {
+    const reason = isJsonObject(json) ? stringField(json, 'reason', RESET_REASON_CHARS_MAX) : undefined
+    return { id, type, ...(reason === undefined ? {} : { reason }) }
+  }
   if (!isJsonObject(json)) return undefined
   const { agent = null, control = null, task = null } = json
   switch (type) {
@@ -126,5 +131,7 @@ function eventOf(type: string, json: Json | undefined, id: string): FeedEvent | 
   }
 }
 
+/** Longer than any reason that a hub gives. */
+const RESET_REASON_CHARS_MAX = 64
 /** Deeper than what anybody may send, as a record and an event wrap it. */
 const FEED_DEPTH_MAX = limits.JSON_DEPTH_MAX + 9

@@ -448,6 +448,22 @@ describe('given a feed', () => {
     expect(places, 'each connection goes on after the last event').toEqual([null, '6', '6', '8'])
   })
 
+  test('when only the presence of an agent changes > its place stays; a reset says why', async () => {
+    const presence = `event: agent\ndata: ${JSON.stringify({ type: 'agent', agent: AGENT })}\n\n`
+    const { client, seen } = await hubThat((_, response) => {
+      if (seen.length === 1) {
+        feed(response, `${presence}event: reset\nid: 5\ndata: {"reason":"hub_restarted"}\n\n${presence}`)
+        setImmediate(() => response.end())
+      } else feed(response, `${presence}${event(6)}`)
+    })
+    const got: string[] = []
+    for await (const change of client.events({ after: '5' })) {
+      got.push(`${change.type} ${change.id} ${change.type === 'reset' ? change.reason : ''}`.trim())
+      if (change.id === '6') break
+    }
+    expect(got).toEqual(['agent 5', 'reset 5 hub_restarted', 'agent 5', 'agent 5', 'control 6'])
+  })
+
   test('when it falls silent > it is connected again', async () => {
     const clock = createTestClock()
     const { client, seen } = await hubThat((_, response) => feed(response, event(seen.length)), { clock })

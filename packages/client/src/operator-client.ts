@@ -85,7 +85,8 @@ export interface OperatorClient<T extends TaskKinds = TaskKinds> {
   ): Promise<readonly BatchControlResult[]>
   /**
    * What happens to controls, tasks and agents, as it happens; resumes by itself. Keep the last record of each: controls
-   * come as they were then, agents and tasks as they are now. After `reset` read the listings again.
+   * come as they were then, agents and tasks as they are now, agents also when only their presence changed. After `reset`
+   * read the listings again: its `reason` says why.
    */
   events(options?: FeedOptions): AsyncIterable<FeedEvent>
   /** Who did what, and what became of it, oldest first, as long as the hub keeps it. Pages by itself. */

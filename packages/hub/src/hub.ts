@@ -43,7 +43,8 @@ import { hubMetrics } from './metrics/hub-metrics.ts'
 import { startProcessMetrics } from './metrics/process-metrics.ts'
 import { createOperatorTokens } from './operator/operator-tokens.ts'
 import { createOperatorApp } from './operator/operator-app.ts'
-import { feedRecords, notePresenceOf } from './operator/read-agent.ts'
+import { createPresenceNotes } from './operator/presence-notes.ts'
+import { feedRecords } from './operator/read-agent.ts'
 import { startRetentionLoop } from './store/retention-loop.ts'
 
 /** A running hub. */
@@ -108,9 +109,11 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     polls.end(agentId, { kind: 'wake', wake: true })
   }
   const nudges = createNudges({ clock, random: settings.random, registry, polls, memories })
+  const presence = createPresenceNotes({ clock, memories, registry, polls, heartbeatMs })
   const parts = {
     ...settings,
     nudges,
+    presence,
     memories,
     changes,
     counts,
@@ -132,7 +135,6 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     drainingMs: () =>
       draining.backAtMs === undefined ? undefined : Math.max(0, draining.backAtMs - clock.monotonicMs()),
   }
-  const note = (agentId: string): void => notePresenceOf(parts, agentId)
   const events = createEventsRoute(parts)
   const agentApi = createAgentApi({
     agents,
@@ -148,14 +150,18 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     serviceMs: () => store.serviceMs(),
     onSeen(agentId) {
       const memory = memories.of(agentId)
-      note(agentId)
+      presence.note(agentId)
       rememberSeen(memory, clock)
-      note(agentId)
+      presence.note(agentId)
     },
-    onHandled: note,
+    onHandled: (agentId) => presence.note(agentId),
     onKeyReplaced: endLinks,
   })
-  const feed = createFeed({ ...parts, records: feedRecords(parts) })
+  const feed = createFeed({
+    ...parts,
+    records: feedRecords(parts),
+    bornAt: await store.lastHistorySequence(),
+  })
   const processMetrics = startProcessMetrics()
   const metrics = [...hubMetrics({ ...parts, feed }), ...processMetrics.metrics]
   const operatorApp = await createOperatorApp({ ...parts, feed, metrics })

@@ -1,4 +1,4 @@
-/** Makes of history what the operators' feed shows: the record that a fact is about. */
+/** The frames of the operators' feed, and what it makes of history: the record that a fact is about. */
 import {
   agentOfControl,
   encodeSseEvent,
@@ -46,6 +46,24 @@ export async function feedEventOf(
 /** The frame of an event. */
 export function encodeFeedEvent(event: FeedEvent): Uint8Array {
   return encodeSseEvent({ event: event.type, id: event.id, data: JSON.stringify(event) })
+}
+
+/** The frame of an agent whose presence has changed: that is no place in history, so there is no id. */
+export function encodePresence(agent: AgentRecord): Uint8Array {
+  return encodeSseEvent({ event: 'agent', data: JSON.stringify({ type: 'agent', agent }) })
+}
+
+/** Tells a reader where it is before anything happens, so that nothing is missed if its connection breaks first. */
+export function encodeBegin(sequence: number): Uint8Array {
+  return encodeSseEvent({ event: 'begin', id: String(sequence), data: '{}' })
+}
+
+/** Why what was shown may be out of date. */
+export type ResetReason = 'history_dropped' | 'hub_restarted' | 'many_changes'
+
+/** Read the listings again. @param sequence - where the feed goes on from. */
+export function encodeReset(sequence: number, reason: ResetReason): Uint8Array {
+  return encodeFeedEvent({ id: String(sequence), type: 'reset', reason })
 }
 
 /** A task that has left the mailbox since: what history says of it. */

@@ -1,6 +1,9 @@
 /** The feed over real sockets: what an operator sees of a control's life, resumed by a browser's header, ended by a stop. */
+import { createOperatorClient, type FeedEvent } from '@downlink/client'
 import { expect, test } from 'vitest'
+import { createTestClock } from '../../../testkit/src/test-clock.ts'
 import { openRawStream, ours, startHub, type HubFixture, type RawStream } from '../../test/hub-fixture.ts'
+import { createHub } from '../index.ts'
 
 function openFeed(hub: HubFixture, query = '', headers: Record<string, string> = {}): Promise<RawStream> {
   const authorization = `Bearer ${hub.token}`
@@ -36,6 +39,57 @@ test('given a revoked agent > the feed shows it as revoked', async () => {
   await using feed = await openFeed(hub, '?after=0&agentId=a1')
   await hub.operator('DELETE', '/api/v1/agents/a1')
   await feed.until(/event: agent[^]*"status":"revoked"/)
+})
+
+test('given an agent that comes, falls silent, comes back and says good-bye > a feed of it shows each, and nothing runs once it is closed', async () => {
+  const clock = createTestClock()
+  await using hub = await startHub({ clock })
+  const agent = await hub.enroll('a1')
+  await agent.sync(ours(1))
+  const idleTimers = clock.pendingTimers
+  const feed = await openFeed(hub, '?agentId=a1')
+  await feed.until(/event: begin/)
+  expect(clock.pendingTimers, 'a heartbeat and a look at presence').toBe(idleTimers + 2)
+  await agent.openStream()
+  clock.advance(60_000)
+  const text = await feed.until(/^event: agent\ndata: .*"status":"offline"/m)
+  expect(text, 'presence is no place in history').not.toMatch(/event: agent\nid:/)
+  await agent.sync(ours(2))
+  await feed.until(/"status":"offline"[^]*"status":"online"/)
+  await agent.call('POST', 'deregister', { agentId: 'a1', bootNonce: 'boot-1' })
+  await feed.until(/"status":"online"[^]*"status":"offline"/)
+  await feed[Symbol.asyncDispose]()
+  await expect.poll(() => clock.pendingTimers, { message: 'without readers nobody looks' }).toBe(idleTimers)
+})
+
+test('given the operators’ client > it follows presence, resumes, and is told to list again when the hub has restarted', async () => {
+  const clock = createTestClock()
+  await using hub = await startHub({ clock })
+  const agent = await hub.enroll('a1')
+  const client = createOperatorClient({ url: hub.url.href, token: hub.token })
+  /** Reads from `after` on until an event is as wanted, and breaks off. */
+  const follow = async (
+    operators: typeof client,
+    after: string,
+    isWanted: (event: FeedEvent) => boolean,
+  ): Promise<FeedEvent> => {
+    for await (const event of operators.events({ after })) if (isWanted(event)) return event
+    throw new Error('The feed must not end by itself.')
+  }
+  const shows = (status: string) => (event: FeedEvent) =>
+    event.type === 'agent' && event.agent.status === status
+  const enrolled = await follow(client, '0', shows('offline'))
+  await agent.sync(ours(1))
+  const online = await follow(client, enrolled.id, shows('online'))
+  expect(online.id, 'the place in history stays').toBe(enrolled.id)
+  clock.advance(60_000)
+  // Whoever looks notes it, with or without readers.
+  await hub.operator('GET', '/api/v1/agents/a1')
+  await follow(client, online.id, shows('offline'))
+  await using restarted = await createHub({ store: hub.store, clock })
+  const again = createOperatorClient({ url: (await restarted.listen({ port: 0 })).href, token: hub.token })
+  const reset = await follow(again, online.id, ({ type }) => type === 'reset')
+  expect(reset).toEqual({ id: online.id, type: 'reset', reason: 'hub_restarted' })
 })
 
 test('given a wrong place, an unknown agent or no scope > the feed is refused', async () => {

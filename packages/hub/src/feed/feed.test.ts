@@ -1,66 +1,9 @@
 /** The feed over a store in memory: order, resume, filter, slow readers, a failing store. */
-import { limits, systemClock, type AgentRecord, type Json } from '@downlink/protocol'
-import { createTestClock } from '../../../testkit/src/test-clock.ts'
+import { limits, systemClock } from '@downlink/protocol'
 import { expect, test } from 'vitest'
-import { silentLogger } from '../logger.ts'
+import { ANY, setUp, TextSink } from '../../test/feed-fixture.ts'
 import { createMemoryStore } from '../store/memory-store.ts'
 import type { Store } from '../store/store.ts'
-import { createFeed, type Feed, type FeedSink } from './feed.ts'
-
-/** Somebody's token; whose does not matter here. */
-const ANY = { tokenId: 'any' }
-
-class TextSink implements FeedSink {
-  text = ''
-  isEnded = false
-  queuedBytes = 0
-  #release: (() => void) | undefined
-  /** From now on nothing leaves. */
-  stall(): void {
-    this.queuedBytes = limits.FEED_QUEUE_BYTES_MAX + 1
-  }
-  release(): void {
-    this.queuedBytes = 0
-    this.#release?.()
-  }
-  drained(): Promise<void> {
-    return this.queuedBytes === 0 ? Promise.resolve() : new Promise((resolve) => (this.#release = resolve))
-  }
-  write(frame: Uint8Array): void {
-    this.text += Buffer.from(frame).toString('utf8')
-  }
-  end(): void {
-    this.isEnded = true
-  }
-  get ids(): number[] {
-    return [...this.text.matchAll(/^event: control\nid: (\d+)$/gm)].map(([, id]) => Number(id))
-  }
-}
-
-function setUp(store: Store = createMemoryStore()): {
-  feed: Feed
-  clock: ReturnType<typeof createTestClock>
-  commit(agentId: string, count?: number): Promise<void>
-} {
-  const clock = createTestClock()
-  const records = {
-    agent: async (agentId: string) => ({ agentId, status: 'online' }) as AgentRecord,
-    task: async () => undefined,
-  }
-  const feed = createFeed({ store, clock, logger: silentLogger, records })
-  return {
-    feed,
-    clock,
-    async commit(agentId, count = 1) {
-      for (let n = 0; n < count; n++) {
-        const controlId = `${agentId}~${n}`
-        const data: Json = { controlId, agentId }
-        const fact = { agentId, atMs: 1, kind: 'control.created', controlId, taskId: 't', data }
-        await store.update('mailboxes', agentId, () => ({ document: {}, history: [fact], result: undefined }))
-      }
-    },
-  }
-}
 
 const range = (from: number, to: number): number[] =>
   Array.from({ length: to - from + 1 }, (_, index) => from + index)

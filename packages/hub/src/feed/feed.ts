@@ -1,9 +1,12 @@
-/** The operators' feed: one reader of history for all subscribers, each event encoded once. */
-import { encodeSseComment, encodeSseEvent, limits, type Clock, type Timer } from '@downlink/protocol'
+/** The operators' feed: one reader of history and presence for all who listen. */
+import { encodeSseComment, limits, type Clock, type Timer } from '@downlink/protocol'
 import { HubError } from '../hub-error.ts'
 import type { Logger } from '../logger.ts'
+import type { PresenceNotes } from '../operator/presence-notes.ts'
 import type { Store } from '../store/store.ts'
-import { encodeFeedEvent, feedEventOf, type FeedRecords } from './feed-events.ts'
+import { ChangedAgents } from './changed-agents.ts'
+import { encodeBegin, encodeReset, type FeedRecords } from './feed-events.ts'
+import { FeedSource, type FeedFrame } from './feed-source.ts'
 
 /** The connection of a subscriber. */
 export interface FeedSink {
@@ -47,6 +50,9 @@ export interface FeedOptions {
   readonly clock: Clock
   readonly logger: Logger
   readonly records: FeedRecords
+  readonly presence: Pick<PresenceNotes, 'listen' | 'watch' | 'changedSince'>
+  /** Where history ended when the hub began: of presence before that it knows nothing. */
+  readonly bornAt: number
 }
 
 /** Starts a feed; it reads nothing while nobody listens. */
@@ -59,28 +65,32 @@ interface Subscriber extends FeedSubscription {
   /** False while it is sent what happened before it came. */
   isLive: boolean
   isOver: boolean
-}
-
-interface Frame {
-  readonly sequence: number
-  readonly agentId: string | undefined
-  readonly bytes: Uint8Array
+  /** Agents whose presence it is told of before it is live. */
+  readonly missed: ChangedAgents
 }
 
 class HistoryFeed implements Feed {
   readonly #options: FeedOptions
+  readonly #source: FeedSource
   readonly #subscribers = new Set<Subscriber>()
-  readonly #listening: Disposable
+  readonly #listening: readonly Disposable[]
+  /** Agents whose presence live subscribers are to be told of. */
+  readonly #changed = new ChangedAgents()
   /** The sequence up to which live subscribers have got everything; it moves only together with what they are sent. */
   #cursor: Promise<number> | number | undefined
   #isTailing = false
   #isBehind = false
   #heartbeat: Timer | undefined
+  #watch: Disposable | undefined
   #retry: Timer | undefined
 
   constructor(options: FeedOptions) {
     this.#options = options
-    this.#listening = options.store.watchHistory(() => this.#onChange())
+    this.#source = new FeedSource(options.store, options.records)
+    this.#listening = [
+      options.store.watchHistory(() => this.#onChange()),
+      options.presence.listen((agentId) => this.#onPresence(agentId)),
+    ]
   }
 
   get size(): number {
@@ -89,9 +99,16 @@ class HistoryFeed implements Feed {
 
   subscribe(sink: FeedSink, subscription: FeedSubscription): Disposable {
     this.#assertRoom(subscription.tokenId)
-    const subscriber: Subscriber = { ...subscription, sink, isLive: false, isOver: false }
+    const subscriber: Subscriber = {
+      ...subscription,
+      sink,
+      isLive: false,
+      isOver: false,
+      missed: new ChangedAgents(),
+    }
     this.#subscribers.add(subscriber)
     this.#heartbeat ??= this.#setHeartbeat()
+    this.#watch ??= this.#options.presence.watch()
     this.#catchUp(subscriber).catch((error: unknown) => {
       this.#options.logger.warn({ error }, 'A reader of the feed could not be served; it may come back')
       this.#end(subscriber)
@@ -122,34 +139,74 @@ class HistoryFeed implements Feed {
   }
 
   [Symbol.dispose](): void {
-    this.#listening[Symbol.dispose]()
+    for (const listening of this.#listening) listening[Symbol.dispose]()
     this.#retry?.cancel()
     for (const subscriber of this.#subscribers) this.#end(subscriber)
   }
 
   /** Sends what a subscriber has missed, a page at a time, until it is where the live ones are. */
   async #catchUp(subscriber: Subscriber): Promise<void> {
-    const { sink, after } = subscriber
-    const begin = await this.#begin()
-    // A place that was never in this store is as good as none.
-    const isUnknown = after !== undefined && after > begin
-    if (isUnknown) sink.write(encodeReset(begin))
-    else if (after === undefined) sink.write(encodeBegin(begin))
-    let cursor = after === undefined || isUnknown ? begin : after
-    for (let end = begin; cursor < end && !subscriber.isOver; end = await this.#begin()) {
-      const page = await this.#readFrames(cursor)
+    const { sink, missed } = subscriber
+    const send = async (frames: readonly FeedFrame[]): Promise<void> => {
+      for (const frame of frames) this.#write(subscriber, frame)
+      await sink.drained()
+    }
+    let cursor = await this.#resume(subscriber)
+    for (;;) {
+      const end = await this.#begin()
+      if (subscriber.isOver) return
+      // Between this and its being live nothing can be told to the live ones.
+      if (cursor === this.#cursor && missed.isEmpty) break
+      const entries = await this.#source.entriesAfter(cursor)
+      await this.#tellPresence(missed, cursor, send)
       // Asked behind the reading: what was dropped by age before it, also while the sink stood still, is not in the page.
-      if (await this.#isDropped(cursor)) {
-        sink.write(encodeReset(end))
+      if (cursor < end && (await this.#source.isDropped(cursor))) {
+        sink.write(encodeReset(end, 'history_dropped'))
         cursor = end
         continue
       }
       // What is newer comes when it is told to the live ones, or with the next page.
-      for (const frame of page.frames) if (frame.sequence <= end) this.#write(subscriber, frame)
-      cursor = page.isLast ? end : Math.min(page.cursor, end)
-      await sink.drained()
+      const page = entries.filter(({ sequence }) => sequence <= end)
+      await send(await this.#source.framesOf(page))
+      const last = entries.length < limits.FEED_PAGE_MAX ? undefined : entries.at(-1)
+      cursor = Math.min(last?.sequence ?? end, end)
     }
     subscriber.isLive = true
+  }
+
+  /** Tells a subscriber where it goes on, and notes whose presence it has missed. @returns that place. */
+  async #resume(subscriber: Subscriber): Promise<number> {
+    const { sink, after, missed } = subscriber
+    const { presence, bornAt } = this.#options
+    const begin = await this.#begin()
+    if (after === undefined) {
+      sink.write(encodeBegin(begin))
+      return begin
+    }
+    // From the beginning, history shows every agent as it is now.
+    if (after === 0) return after
+    const entry = await this.#source.entryAt(after)
+    // A place that was never in this store is as good as none.
+    if (entry === undefined || after > begin) {
+      sink.write(encodeReset(begin, 'history_dropped'))
+      return begin
+    }
+    if (after <= bornAt) sink.write(encodeReset(after, 'hub_restarted'))
+    else {
+      for (const agentId of presence.changedSince(entry.atMs)) {
+        if (isOf(subscriber, agentId)) missed.add(agentId)
+      }
+    }
+    return after
+  }
+
+  #onPresence(agentId: string): void {
+    if (this.#subscribers.size === 0) return
+    this.#changed.add(agentId)
+    for (const subscriber of this.#subscribers) {
+      if (!subscriber.isLive && isOf(subscriber, agentId)) subscriber.missed.add(agentId)
+    }
+    this.#onChange()
   }
 
   #onChange(): void {
@@ -181,15 +238,20 @@ class HistoryFeed implements Feed {
     try {
       while (this.#isBehind) {
         this.#isBehind = false
-        const { frames, cursor, isLast } = await this.#readFrames(await this.#begin())
-        for (const subscriber of this.#subscribers) {
-          if (!subscriber.isLive) continue
-          for (const frame of frames) this.#write(subscriber, frame)
-          if (subscriber.sink.queuedBytes > limits.FEED_QUEUE_BYTES_MAX) this.#end(subscriber)
-        }
+        const begin = await this.#begin()
+        const entries = await this.#source.entriesAfter(begin)
+        // First, so that whoever has a place in history has what was noted of presence before it.
+        await this.#tellPresence(this.#changed, begin, (page) => this.#sendLive(page))
+        const frames = await this.#source.framesOf(entries)
         if (this.#subscribers.size === 0) return
-        this.#cursor = cursor
-        if (!isLast) this.#isBehind = true
+        if (this.#cursor !== begin) {
+          // All have gone meanwhile, and others have come, from another place on.
+          this.#isBehind = true
+          continue
+        }
+        this.#sendLive(frames)
+        this.#cursor = entries.at(-1)?.sequence ?? begin
+        if (entries.length === limits.FEED_PAGE_MAX) this.#isBehind = true
       }
     } catch (error) {
       this.#options.logger.warn({ error }, 'The feed could not read history; it tries again')
@@ -199,28 +261,36 @@ class HistoryFeed implements Feed {
     }
   }
 
-  async #readFrames(after: number): Promise<{ frames: Frame[]; cursor: number; isLast: boolean }> {
-    const { store, records } = this.#options
-    const entries = await store.readHistory({}, { after, limit: limits.FEED_PAGE_MAX })
-    const frames: Frame[] = []
-    for (const entry of entries) {
-      const event = await feedEventOf(entry, records)
-      if (event === undefined) continue
-      const { sequence, agentId } = entry
-      frames.push({ sequence, agentId, bytes: encodeFeedEvent(event) })
+  #sendLive(frames: readonly FeedFrame[]): void {
+    for (const subscriber of this.#subscribers) {
+      if (!subscriber.isLive) continue
+      for (const frame of frames) this.#write(subscriber, frame)
+      if (subscriber.sink.queuedBytes > limits.FEED_QUEUE_BYTES_MAX) this.#end(subscriber)
     }
-    const isLast = entries.length < limits.FEED_PAGE_MAX
-    return { frames, cursor: entries.at(-1)?.sequence ?? after, isLast }
   }
 
-  /** Whether something that came after `sequence`, which is not the last, has been dropped by age. */
-  async #isDropped(sequence: number): Promise<boolean> {
-    const [oldest] = await this.#options.store.readHistory({}, { limit: 1 })
-    return oldest === undefined || sequence < oldest.sequence - 1
+  /** Sends how the agents that have changed are now, a page at a time; what changes meanwhile comes the next time. */
+  async #tellPresence(
+    changed: ChangedAgents,
+    cursor: number,
+    send: (frames: readonly FeedFrame[]) => Promise<void> | void,
+  ): Promise<void> {
+    if (changed.takeOverflow()) {
+      await send([{ agentId: undefined, bytes: encodeReset(cursor, 'many_changes') }])
+    }
+    for (let left = changed.size; left > 0; left -= limits.FEED_PAGE_MAX) {
+      const agentIds = changed.take(Math.min(left, limits.FEED_PAGE_MAX))
+      try {
+        await send(await this.#source.presenceOf(agentIds))
+      } catch (error) {
+        for (const agentId of agentIds) changed.add(agentId)
+        throw error
+      }
+    }
   }
 
-  #write(subscriber: Subscriber, frame: Frame): void {
-    if (subscriber.isOver || (subscriber.agentId ?? frame.agentId) !== frame.agentId) return
+  #write(subscriber: Subscriber, frame: FeedFrame): void {
+    if (subscriber.isOver || !isOf(subscriber, frame.agentId)) return
     subscriber.sink.write(frame.bytes)
   }
 
@@ -246,20 +316,17 @@ class HistoryFeed implements Feed {
     if (this.#subscribers.size > 0) return
     // Whoever comes next begins where history then ends.
     this.#cursor = undefined
+    this.#changed.clear()
     this.#heartbeat?.cancel()
     this.#heartbeat = undefined
+    this.#watch?.[Symbol.dispose]()
+    this.#watch = undefined
   }
 }
 
+/** Whether a subscriber wants to see what is of this agent; undefined: of all. */
+function isOf(subscriber: Subscriber, agentId: string | undefined): boolean {
+  return agentId === undefined || subscriber.agentId === undefined || subscriber.agentId === agentId
+}
+
 const HEARTBEAT = encodeSseComment('hb')
-
-/** Tells a reader where it is before anything happens, so that nothing is missed if its connection breaks first. */
-function encodeBegin(cursor: number): Uint8Array {
-  return encodeSseEvent({ event: 'begin', id: String(cursor), data: '{}' })
-}
-
-/** What was shown may be out of date: read the listings again. */
-function encodeReset(cursor: number): Uint8Array {
-  const data = JSON.stringify({ reason: 'history_dropped' })
-  return encodeSseEvent({ event: 'reset', id: String(cursor), data })
-}

@@ -26,8 +26,7 @@ export function addFeedRoute(routes: OperatorRoutes): void {
         operationId: 'streamEvents',
         tag: 'Feed and audit',
         summary: 'Follow what happens',
-        description:
-          'A stream of Server-Sent Events that does not end. `agent`, `task` and `control` carry the whole record in their data: controls as they were then, agents and tasks as they are now, so keep the last of each. `begin` says where the feed is before anything happens; after `reset` the place to go on from is no longer kept, so read the listings again. A comment (`: hb`) comes every 15 s; a feed that is silent for longer is dead. The id of every frame is a place to go on from: after a break send the last one as `Last-Event-ID`, or as `after`.',
+        description: `A stream of Server-Sent Events that does not end. \`agent\`, \`task\` and \`control\` carry the whole record in their data: controls as they were then, agents and tasks as they are now, so keep the last of each. An agent is also told when its \`status\` changes; what time alone makes of it (\`late\`, \`offline\`) within ${limits.PRESENCE_LOOK_MS / 1_000} s. Such a frame has no id, as presence is not in history. \`begin\` says where the feed is before anything happens: list only once it has come. After \`reset\` what was shown may be out of date, so read the listings again; its data says why. A comment (\`: hb\`) comes every 15 s; a feed that is silent for longer is dead. The id of a frame is a place to go on from, for presence too: after a break send the last one as \`Last-Event-ID\`, or as \`after\`.`,
         scope: 'read',
         errors: ['agent_not_found', 'draining', 'too_many_waiters'],
         frame: feedEvent,

@@ -16,6 +16,7 @@ import type { Metric } from '../metrics/metric-registry.ts'
 import type { ReadUse, Store } from '../store/store.ts'
 import type { AuthenticateOperator } from './operator-authentication.ts'
 import type { AuthenticOperator, OperatorTokens } from './operator-tokens.ts'
+import type { PresenceNotes } from './presence-notes.ts'
 
 /** What the operator API needs of the hub. */
 export interface OperatorAppOptions {
@@ -32,6 +33,7 @@ export interface OperatorAppOptions {
   readonly registry: SessionRegistry
   readonly polls: WakePolls
   readonly nudges: Nudges
+  readonly presence: PresenceNotes
   /** The window over which the agents of this hub come back after a loss, ms. */
   readonly windowMs: () => number
   readonly feed: Feed

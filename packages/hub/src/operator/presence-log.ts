@@ -12,13 +12,18 @@ export interface Moment {
 /**
  * Notes what has changed up to `now`, also what time alone has changed since the last look: when an agent fell silent is
  * known exactly, however late somebody looks. Called before and after whatever changes what is known of the agent.
+ * @returns whether anything has.
  */
-export function notePresence(memory: AgentMemory, link: AgentLink, now: Moment): void {
+export function notePresence(memory: AgentMemory, link: AgentLink, now: Moment): boolean {
+  const before = memory.transitions
   const { notedMs } = memory
   const passed = presenceMarks(memory, link).filter((markMs) => markMs > notedMs && markMs < now.monotonicMs)
   for (const atMs of passed.sort((a, b) => a - b)) noteAt(memory, link, atMs, now)
   noteAt(memory, link, now.monotonicMs, now)
   memory.notedMs = now.monotonicMs
+  if (memory.transitions === before) return false
+  memory.changeNotedWallMs = now.wallMs
+  return true
 }
 
 function noteAt(memory: AgentMemory, link: AgentLink, atMs: number, now: Moment): void {

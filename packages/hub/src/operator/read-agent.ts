@@ -10,17 +10,21 @@ import type { AgentDocument, Agents } from '../enrollment/agents.ts'
 import type { FeedRecords } from '../feed/feed-events.ts'
 import type { Store } from '../store/store.ts'
 import { agentRecord, type AgentLink } from './agent-record.ts'
-import { notePresence, shownTransitions } from './presence-log.ts'
+import { shownTransitions } from './presence-log.ts'
+
+/** Where it is seen what of an agent's is open. */
+export interface LinkSources {
+  readonly registry: SessionRegistry
+  readonly polls: Pick<WakePolls, 'isHeld'>
+  readonly heartbeatMs: number
+}
 
 /** Where records are read. */
-export interface RecordSources {
+export interface RecordSources extends LinkSources {
   readonly store: Store
   readonly clock: Clock
   readonly agents: Agents
   readonly memories: AgentMemories
-  readonly registry: SessionRegistry
-  readonly polls: WakePolls
-  readonly heartbeatMs: number
 }
 
 /** The agent as operators see it. */
@@ -34,26 +38,19 @@ export async function readAgentRecord(sources: RecordSources, agent: AgentDocume
 }
 
 /** The same with the last changes of its presence. */
-export async function readAgentDetail(sources: RecordSources, agent: AgentDocument): Promise<AgentRecord> {
+export async function readAgentDetail(
+  sources: RecordSources & { readonly presence: { note(agentId: string): void } },
+  agent: AgentDocument,
+): Promise<AgentRecord> {
   const { agentId, revoked } = agent
-  if (revoked === undefined) notePresenceOf(sources, agentId)
+  if (revoked === undefined) sources.presence.note(agentId)
   const transitions = shownTransitions(sources.memories.peek(agentId), revoked?.atMs)
   return { ...(await readAgentRecord(sources, agent)), transitions }
 }
 
-/** Notes the presence of an agent as it is now. */
-export function notePresenceOf(sources: Omit<RecordSources, 'store' | 'agents'>, agentId: string): void {
-  const { clock, memories } = sources
-  const memory = memories.peek(agentId)
-  if (memory === undefined) return
-  const monotonicMs = clock.monotonicMs()
-  const link = agentLink(sources, agentId, memory, monotonicMs)
-  notePresence(memory, link, { monotonicMs, wallMs: clock.wallMs() })
-}
-
 /** What of an agent's is open now. */
 export function agentLink(
-  { registry, polls, heartbeatMs }: Pick<RecordSources, 'registry' | 'polls' | 'heartbeatMs'>,
+  { registry, polls, heartbeatMs }: LinkSources,
   agentId: string,
   memory: AgentMemory | undefined,
   nowMs: number,

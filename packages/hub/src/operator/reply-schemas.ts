@@ -8,6 +8,7 @@ import {
   type TaskState,
 } from '@downlink/protocol'
 import Type, { type TSchema } from 'typebox'
+import type { ResetReason } from '../feed/feed-events.ts'
 import { agentReply } from './agent-replies.ts'
 import { controlReply } from './control-replies.ts'
 import {
@@ -188,14 +189,36 @@ const eventId = text('Where the feed goes on from here; also the id of the frame
 /** One event of the feed. */
 export const feedEvent: TSchema = Type.Union(
   [
-    Type.Object({ id: eventId, type: Type.Literal('agent'), agent: agentReply }, { title: 'AgentEvent' }),
+    Type.Object(
+      { id: optional(eventId), type: Type.Literal('agent'), agent: agentReply },
+      {
+        title: 'AgentEvent',
+        description: 'Without `id` only the presence of the agent has changed, which is no place in history.',
+      },
+    ),
     Type.Object({ id: eventId, type: Type.Literal('task'), task: taskReply }, { title: 'TaskEvent' }),
     Type.Object(
       { id: eventId, type: Type.Literal('control'), control: controlReply },
       { title: 'ControlEvent' },
     ),
+    Type.Object(
+      {
+        id: eventId,
+        type: Type.Literal('reset'),
+        reason: words<ResetReason>('Why what was shown may be out of date.', {
+          history_dropped: 'The place to go on from is no longer kept.',
+          hub_restarted:
+            'The hub has begun since that place, and cannot know whose presence changed before. History goes on from there.',
+          many_changes: `The presence of more than ${limits.FEED_PRESENCE_MAX} agents changed at once. History goes on.`,
+        }),
+      },
+      { title: 'ResetEvent', description: 'Read the listings again.' },
+    ),
   ],
-  { title: 'FeedEvent', description: 'The data of a frame whose event is `agent`, `task` or `control`.' },
+  {
+    title: 'FeedEvent',
+    description: 'The data of a frame whose event is `agent`, `task`, `control` or `reset`.',
+  },
 )
 /** The feed: an event stream. */
 export const feedReply: TSchema = Type.String({

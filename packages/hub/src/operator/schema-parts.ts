@@ -122,7 +122,8 @@ export const kind: TSchema = text(
 export const presence: TSchema = words<AgentPresence>(
   'Whether the agent can be reached.',
   {
-    online: 'It proved that it lives within the expected time.',
+    online:
+      'It proved that it lives within the expected time, and nothing keeps it from its work: what is `blocked` is not among those that are online.',
     late: 'No proof of life within the expected time, or none that its stream brings anything.',
     offline: 'No proof of life for twice that time, or it said goodbye.',
     cloned: 'Two live copies use this identity.',
