@@ -17,9 +17,14 @@ const [folder = '.', port = '0', heartbeatMs = '15000'] = process.argv.slice(2)
 process.once('disconnect', () => process.exit())
 
 const store = await openSqliteStore({ file: join(folder, 'hub.db') })
-// Operators send as fast as the hub answers: that is what is measured.
+// Operators and agents send as fast as the hub answers: that is what is measured.
 const startHub = (): Promise<Hub> =>
-  createHub({ store, heartbeatMs: Number(heartbeatMs), operatorRequestsPerS: limits.REQUESTS_PER_S_MAX })
+  createHub({
+    store,
+    heartbeatMs: Number(heartbeatMs),
+    operatorRequestsPerS: limits.REQUESTS_PER_S_MAX,
+    agentRequestsPerS: limits.REQUESTS_PER_S_MAX,
+  })
 let hub = await startHub()
 
 process.on('message', (request: HubRequest) => void answer(request))
