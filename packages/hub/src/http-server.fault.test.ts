@@ -1,8 +1,10 @@
 /** The hub inside another server, and against bytes that are no requests. */
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
-import { systemClock } from '@downlink/protocol'
+import { limits, systemClock } from '@downlink/protocol'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { startHub, type HubFixture } from '../test/hub-fixture.ts'
 import { createHub } from './hub.ts'
@@ -44,6 +46,23 @@ describe('given a listening hub', () => {
   beforeEach(async () => void (fixture = await startHub()))
   afterEach(() => fixture[Symbol.asyncDispose]())
 
+  const backlog = systemBacklog()
+  test.skipIf(backlog < limits.LISTEN_BACKLOG)(
+    'when more dial than Node would hold, while it is busy > none has to dial again',
+    () => {
+      const dial = `
+        const { connect } = require('node:net')
+        let waiting = 2_000
+        setTimeout(() => { console.error(waiting + ' were not taken in'); process.exit(1) }, 20_000)
+        for (let number = waiting; number > 0; number--) {
+          connect(${fixture.url.port}, '127.0.0.1', () => { if (--waiting === 0) process.exit(0) }).on('error', () => {})
+        }`
+      // The hub is in this thread, so it takes nothing in meanwhile.
+      const { status, stderr } = spawnSync(process.execPath, ['-e', dial], { encoding: 'utf8' })
+      expect(status, `${stderr}; the backlog of listen must be as large as the limit says`).toBe(0)
+    },
+  )
+
   async function send(bytes: string): Promise<string> {
     const socket = connect(Number(fixture.url.port), fixture.url.hostname)
     socket.write(bytes)
@@ -70,3 +89,8 @@ describe('given a listening hub', () => {
     await expect(fixture.hub.listen({ port: 0 })).rejects.toThrow(/listens already/)
   })
 })
+
+/** Connections that the system holds for one socket at most. */
+function systemBacklog(): number {
+  return process.platform === 'linux' ? Number(readFileSync('/proc/sys/net/core/somaxconn', 'utf8')) : 0
+}

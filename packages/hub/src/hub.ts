@@ -264,7 +264,7 @@ class RunningHub implements Hub {
     })
     this.#server = server
     try {
-      server.listen(port, host)
+      server.listen({ port, host, backlog: limits.LISTEN_BACKLOG })
       await once(server, 'listening')
     } catch (error) {
       this.#server = undefined

@@ -340,6 +340,11 @@ export const REQUEST_HEADERS_MS_MAX = 10_000
 export const REQUEST_RECEIVE_MS_MAX = 30_000
 /** Bytes of a request's headers: a token, a few of ours, and what proxies add. */
 export const REQUEST_HEADER_BYTES_MAX = 16_384
+/**
+ * Connections that the system holds for the hub until it takes them in: past it their first packet is dropped, and sent again
+ * after a second. Node's 511 are what a hub takes in within 100 ms; the system may allow less (`net.core.somaxconn`).
+ */
+export const LISTEN_BACKLOG = 4_096
 /** How often slow senders are looked for, ms: Node's own 30 s would let each hold its socket for so much longer. */
 export const CONNECTIONS_CHECK_MS = 1_000
 /** Time to receive a request's body once its headers are here, ms, on a server of one's own too. */
