@@ -111,27 +111,35 @@ test('given an agent that comes and says good-bye > the feed shows both, and its
   const ajv = new Ajv2020({ strict: false })
   addFormats.default(ajv)
   ajv.addSchema(closedDocument(document), 'hub')
-  const feed = await ask('GET', '/api/v1/events?after=0')
-  const reader = feed.body?.pipeThrough(new TextDecoderStream()).getReader()
   let text = ''
-  const until = async (pattern: RegExp): Promise<void> => {
-    while (!pattern.test(text)) {
-      const { done = true, value } = (await reader?.read()) ?? {}
-      if (done) throw new Error(`The feed ended before ${String(pattern)}. It held: ${text}`)
-      text += value
+  const openFeed = async (query: string) => {
+    const { body } = await ask('GET', `/api/v1/events${query}`)
+    const reader = body?.pipeThrough(new TextDecoderStream()).getReader()
+    return {
+      async until(pattern: RegExp): Promise<void> {
+        while (!pattern.test(text)) {
+          const { done = true, value } = (await reader?.read()) ?? {}
+          if (done) throw new Error(`The feed ended before ${String(pattern)}. It held: ${text}`)
+          text += value
+        }
+      },
+      close: () => reader?.cancel(),
     }
   }
-  await until(/^event: control$/m)
+  const fresh = await openFeed('')
+  await fresh.until(/^event: begin\n[^]*\n\n/m)
+  await fresh.close()
+  const feed = await openFeed('?after=0')
+  await feed.until(/^event: control$/m)
   await ask('POST', '/api/internal/agent/sync', { agentId: 'a1', tasks: [], freeSlots: 1 }, agentKey)
-  await until(/^event: agent\ndata: .*"status":"online".*\n\n/m)
+  await feed.until(/^event: agent\ndata: .*"status":"online".*\n\n/m)
   await ask('POST', '/api/internal/agent/deregister', { agentId: 'a1' }, agentKey)
-  await until(/"status":"online"[^]*^event: agent\ndata: .*"status":"offline".*\n\n/m)
-  await reader?.cancel()
+  await feed.until(/"status":"online"[^]*^event: agent\ndata: .*"status":"offline".*\n\n/m)
+  await feed.close()
   // No fact of this hub has that place.
-  const ahead = await ask('GET', '/api/v1/events?after=999999')
-  const reset = ahead.body?.pipeThrough(new TextDecoderStream()).getReader()
-  while (!/^event: reset\n[^]*\n\n/m.test(text)) text += (await reset?.read())?.value ?? ''
-  await reset?.cancel()
+  const ahead = await openFeed('?after=999999')
+  await ahead.until(/^event: reset\n[^]*\n\n/m)
+  await ahead.close()
   const frames = [...text.matchAll(/^data: (.*)\n\n/gm)]
   for (const [, data = ''] of frames) {
     const isAsDocumented = ajv.validate('hub#/components/schemas/FeedEvent', JSON.parse(data))

@@ -107,6 +107,7 @@ function frameOf(type: string, data: string, cursor: string): Frame {
 }
 
 function eventOf(type: string, json: Json | undefined, id: string): FeedEvent | undefined {
+  if (type === 'begin') return { id, type }
   if (type === 'reset') {
     const reason = isJsonObject(json) ? stringField(json, 'reason', RESET_REASON_CHARS_MAX) : undefined
     return { id, type, ...(reason === undefined ? {} : { reason }) }

@@ -443,7 +443,7 @@ describe('given a feed', () => {
       got.push(`${type} ${id}`)
       if (id === '21') break
     }
-    expect(got).toEqual(['control 7', 'reset 20', 'control 21'])
+    expect(got).toEqual(['begin 6', 'control 7', 'reset 20', 'control 21'])
     const places = seen.map(({ url }) => url.searchParams.get('after'))
     expect(places, 'each connection goes on after the last event').toEqual([null, '6', '6', '8'])
   })

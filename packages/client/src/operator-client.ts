@@ -85,8 +85,8 @@ export interface OperatorClient<T extends TaskKinds = TaskKinds> {
   ): Promise<readonly BatchControlResult[]>
   /**
    * What happens to controls, tasks and agents, as it happens; resumes by itself. Keep the last record of each: controls
-   * come as they were then, agents and tasks as they are now, agents also when only their presence changed. After `reset`
-   * read the listings again: its `reason` says why.
+   * come as they were then, agents and tasks as they are now, agents also when only their presence changed. Without
+   * `after` it begins with `begin`: read the listings then, and again after `reset`, whose `reason` says why.
    */
   events(options?: FeedOptions): AsyncIterable<FeedEvent>
   /** Who did what, and what became of it, oldest first, as long as the hub keeps it. Pages by itself. */

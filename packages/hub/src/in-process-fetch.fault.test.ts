@@ -85,13 +85,9 @@ describe('given hub.fetch', () => {
     const client = createOperatorClient({ url: 'http://localhost/downlink', token, fetch: hub.fetch })
     const stop = new AbortController()
     const events = client.events({ signal: stop.signal })[Symbol.asyncIterator]()
-    const first = events.next()
-    await vi.waitUntil(async () => {
-      // A feed begins with what happens once it is open.
-      await client.task('a1', 't1').pause({ ttlMs: 60_000 })
-      return Promise.race([first, Promise.resolve(undefined)])
-    })
-    expect(await first).toMatchObject({ value: { type: 'control', control: { taskId: 't1' } } })
+    expect(await events.next()).toMatchObject({ value: { type: 'begin' } })
+    await client.task('a1', 't1').pause({ ttlMs: 60_000 })
+    expect(await events.next()).toMatchObject({ value: { type: 'control', control: { taskId: 't1' } } })
     stop.abort(new Error('enough'))
     await expect(events.next()).rejects.toThrow('enough')
   })

@@ -193,11 +193,13 @@ export interface OperatorTokenRequest {
   readonly ttlMs?: number
 }
 
-/** Something that changed; its id is where to go on from behind it, of a changed presence the id of the event before. */
+/** Something that changed; its id is where to go on from, of a changed presence the id of the event before. */
 export type FeedEvent = { readonly id: string } & (
   | { readonly type: 'agent'; readonly agent: AgentRecord }
   | { readonly type: 'task'; readonly task: TaskRecord }
   | { readonly type: 'control'; readonly control: ControlRecord }
+  /** The feed begins here: what is listed from now on misses nothing. */
+  | { readonly type: 'begin' }
   /** What was shown may be out of date. The reason is `history_dropped`, `hub_restarted` or `many_changes`; more may come. */
   | { readonly type: 'reset'; readonly reason?: string }
 )

@@ -92,7 +92,7 @@ export class AgentMemory {
   transitions: readonly NotedTransition[] = NO_TRANSITIONS
   /** Up to when they are told, on the monotonic clock. */
   notedMs = 0
-  /** When the last of them was noted, by the wall clock: what time alone changed is noted only when somebody looks. */
+  /** When the last of them was noted, by the latest time of the wall clock: what time alone changed is noted only when somebody looks. */
   changeNotedWallMs: number | undefined
   /** It was revoked here, and has not been enrolled again since. */
   isRevoked = false

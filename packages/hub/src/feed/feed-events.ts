@@ -55,7 +55,7 @@ export function encodePresence(agent: AgentRecord): Uint8Array {
 
 /** Tells a reader where it is before anything happens, so that nothing is missed if its connection breaks first. */
 export function encodeBegin(sequence: number): Uint8Array {
-  return encodeSseEvent({ event: 'begin', id: String(sequence), data: '{}' })
+  return encodeFeedEvent({ id: String(sequence), type: 'begin' })
 }
 
 /** Why what was shown may be out of date. */

@@ -78,8 +78,14 @@ test('given the operators’ client > it follows presence, resumes, and is told 
   }
   const shows = (status: string) => (event: FeedEvent) =>
     event.type === 'agent' && event.agent.status === status
+  const fresh = client.events()[Symbol.asyncIterator]()
+  expect((await fresh.next()).value, 'what is listed from here on misses nothing').toMatchObject({
+    type: 'begin',
+  })
   const enrolled = await follow(client, '0', shows('offline'))
   await agent.sync(ours(1))
+  expect((await fresh.next()).value).toMatchObject({ type: 'agent', agent: { status: 'online' } })
+  await fresh.return?.()
   const online = await follow(client, enrolled.id, shows('online'))
   expect(online.id, 'the place in history stays').toBe(enrolled.id)
   clock.advance(60_000)

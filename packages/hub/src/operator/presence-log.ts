@@ -21,9 +21,7 @@ export function notePresence(memory: AgentMemory, link: AgentLink, now: Moment):
   for (const atMs of passed.sort((a, b) => a - b)) noteAt(memory, link, atMs, now)
   noteAt(memory, link, now.monotonicMs, now)
   memory.notedMs = now.monotonicMs
-  if (memory.transitions === before) return false
-  memory.changeNotedWallMs = now.wallMs
-  return true
+  return memory.transitions !== before
 }
 
 function noteAt(memory: AgentMemory, link: AgentLink, atMs: number, now: Moment): void {

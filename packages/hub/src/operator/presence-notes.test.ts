@@ -85,4 +85,7 @@ test('given a place in time > those are found whose change was noted since, howe
   expect([...notes.changedSince(nowMs)]).toEqual(['a'])
   expect([...notes.changedSince(nowMs - 60_000)]).toEqual(['a', 'b'])
   expect([...notes.changedSince(nowMs + 1)]).toEqual([])
+  clock.setWallMs(nowMs - 3_600_000)
+  notes.note('b')
+  expect([...notes.changedSince(nowMs)], 'a clock that was set back hides nothing').toEqual(['a', 'b'])
 })

@@ -25,12 +25,17 @@ export function createPresenceNotes(
 ): PresenceNotes {
   const { clock, memories } = sources
   const listeners = new Set<(agentId: string) => void>()
+  // After a wall clock was set back, what is noted must not look older than the facts before.
+  let latestWallMs = 0
   const note = (agentId: string): void => {
     const memory = memories.peek(agentId)
     if (memory === undefined) return
     const monotonicMs = clock.monotonicMs()
     const link = agentLink(sources, agentId, memory, monotonicMs)
-    if (!notePresence(memory, link, { monotonicMs, wallMs: clock.wallMs() })) return
+    const wallMs = clock.wallMs()
+    latestWallMs = Math.max(latestWallMs, wallMs)
+    if (!notePresence(memory, link, { monotonicMs, wallMs })) return
+    memory.changeNotedWallMs = latestWallMs
     for (const listener of listeners) listener(agentId)
   }
   return {

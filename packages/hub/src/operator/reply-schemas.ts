@@ -202,6 +202,13 @@ export const feedEvent: TSchema = Type.Union(
       { title: 'ControlEvent' },
     ),
     Type.Object(
+      { id: eventId, type: Type.Literal('begin') },
+      {
+        title: 'BeginEvent',
+        description: 'Where the feed begins: what is listed from now on misses nothing.',
+      },
+    ),
+    Type.Object(
       {
         id: eventId,
         type: Type.Literal('reset'),
@@ -209,7 +216,7 @@ export const feedEvent: TSchema = Type.Union(
           history_dropped: 'The place to go on from is no longer kept.',
           hub_restarted:
             'The hub has begun since that place, and cannot know whose presence changed before. History goes on from there.',
-          many_changes: `The presence of more than ${limits.FEED_PRESENCE_MAX} agents changed at once. History goes on.`,
+          many_changes: `The presence of more than ${limits.FEED_PRESENCE_MAX} agents has changed since. History goes on from there.`,
         }),
       },
       { title: 'ResetEvent', description: 'Read the listings again.' },
@@ -217,7 +224,7 @@ export const feedEvent: TSchema = Type.Union(
   ],
   {
     title: 'FeedEvent',
-    description: 'The data of a frame whose event is `agent`, `task`, `control` or `reset`.',
+    description: 'The data of a frame; its `type` is the event of the frame.',
   },
 )
 /** The feed: an event stream. */
