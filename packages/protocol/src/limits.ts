@@ -287,7 +287,7 @@ export const FEED_QUEUE_BYTES_MAX = 1_048_576
 export const FEED_RETRY_MS = 2_000
 /** Agents whose changed presence the feed has yet to tell; past it a listing is the shorter way, and readers are sent `reset`. */
 export const FEED_PRESENCE_MAX = 1_000
-/** How often a hub whose feed is read looks at what time alone makes of its agents, ms; agents looked at in one turn, below 2 ms. */
+/** How often a hub whose feed is read looks at what time alone makes of its agents, ms; agents looked at in one turn, about 1 ms. */
 export const PRESENCE_LOOK_MS = 5_000
 export const PRESENCE_LOOKS_PER_TURN = 500
 /** Controls that one request may make; a broadcast to more goes on with its cursor. */

@@ -46,6 +46,27 @@ test('given an agent that changes while a fact about it is told > what is newer 
   await expect.poll(() => sink.told).toEqual(['begin 0', 'agent 1 a online', 'agent a offline'])
 })
 
+test('given a fact whose record is being read while all readers go > who comes then is not told of it, having begun behind it', async () => {
+  const gate = Promise.withResolvers<void>()
+  const reading = Promise.withResolvers<void>()
+  const hub = setUp(undefined, {
+    readAgent() {
+      reading.resolve()
+      return gate.promise
+    },
+  })
+  const gone = new TextSink()
+  const subscribed = hub.feed.subscribe(gone, ANY)
+  await expect.poll(() => gone.text).toContain('event: begin')
+  await hub.commitAgent('a')
+  await reading.promise
+  subscribed[Symbol.dispose]()
+  const sink = await openLive(hub)
+  gate.resolve()
+  await hub.commit('b')
+  await expect.poll(() => sink.told).toEqual(['begin 1', 'control 2'])
+})
+
 test('given a fact that is committed after a change > the change is told before, so that the place of the fact stands for both', async () => {
   const hub = setUp()
   const sink = await openLive(hub)
