@@ -68,11 +68,22 @@ test('given a fact whose record is being read while all readers go > who comes t
 })
 
 test('given a fact that is committed after a change > the change is told before, so that the place of the fact stands for both', async () => {
-  const hub = setUp()
+  const gate = Promise.withResolvers<void>()
+  const reading = Promise.withResolvers<void>()
+  const hub = setUp(undefined, {
+    readAgent() {
+      reading.resolve()
+      return gate.promise
+    },
+  })
   const sink = await openLive(hub)
-  hub.presence.change('a', 'offline')
-  await hub.commit('b')
-  await expect.poll(() => sink.told).toEqual(['begin 0', 'agent a offline', 'control 1'])
+  hub.presence.change('a', 'late')
+  await reading.promise
+  // While the feed reads that, so that it finds both of these at once.
+  hub.presence.change('b', 'offline')
+  await hub.commit('c')
+  gate.resolve()
+  await expect.poll(() => sink.told).toEqual(['begin 0', 'agent a late', 'agent b offline', 'control 1'])
 })
 
 test('given a reader that comes back within the life of the hub > it gets whose presence changed since its place, then history', async () => {
@@ -122,9 +133,14 @@ test('given more than FEED_PRESENCE_MAX agents that change at once > all readers
   const live = await openLive(hub)
   const late = new TextSink()
   for (let n = 0; n <= limits.FEED_PRESENCE_MAX; n++) hub.presence.change(`a${n}`, 'offline')
+  const ofOne = new TextSink()
   hub.feed.subscribe(late, { ...ANY, after: 1 })
+  hub.feed.subscribe(ofOne, { ...ANY, after: 1, agentId: 'a1' })
   await expect.poll(() => live.told).toEqual(['begin 1', 'reset 1 many_changes'])
   await expect.poll(() => late.told).toEqual(['reset 1 many_changes'])
+  await expect
+    .poll(() => ofOne.told, { message: 'of the one that it is to be told of, there are not too many' })
+    .toEqual(['agent a1 offline'])
   for (let n = 0; n < limits.FEED_PRESENCE_MAX; n++) hub.presence.change(`a${n}`, 'online')
   await expect.poll(() => live.told).toHaveLength(2 + limits.FEED_PRESENCE_MAX)
   await expect.poll(() => late.told.at(-1)).toBe(`agent a${limits.FEED_PRESENCE_MAX - 1} online`)
