@@ -82,11 +82,6 @@ test('given a task that was started > it is shown', async () => {
   expect(await json(await ask('GET', '/api/v1/agents/a1/tasks/nightly'))).toMatchObject(task)
 })
 
-test('given agents to nudge of which none is connected > that is said', async () => {
-  const nudge = { selector: { label: 'site=x' }, withinMs: 1_000 }
-  expect(await created('/api/v1/sync', nudge)).toEqual({ nudged: 0, withinMs: 1_000 })
-})
-
 test('given controls for several agents > each is listed and told on the feed', async () => {
   const items = [
     { agentId: 'a1', action: 'pause', taskId: 't1' },
@@ -147,9 +142,7 @@ test('given an agent that comes and says good-bye > the feed shows both, and its
   }
 })
 
-test('given agents of which none is there > a nudge of all of them (R-54) reaches none, and what keeps one from its work (R-33) is shown', async () => {
-  const nudge = { selector: { label: 'site=x' }, withinMs: 1_000 }
-  expect(await json(await ask('POST', '/api/v1/sync', nudge))).toEqual({ nudged: 0, withinMs: 1_000 })
+test('given an agent that is kept from its work (R-33) > it is shown as blocked', async () => {
   const blockedBy = 'journal_unavailable'
   const sync = { agentId: 'a1', tasks: [], freeSlots: 1, journalId: 'j1', blockedBy }
   await ask('POST', '/api/internal/agent/sync', sync, agentKey)
@@ -165,4 +158,23 @@ test('given the reports of an original (R-43), and a good-bye > all of them are 
   const decision = { taskId: 't1', agentId: 'a1', action: 'cancel', deleteFiles: true }
   expect(await asAgent('task-control', decision)).toEqual({ success: true })
   expect(await asAgent('deregister', { agentId: 'a1' })).toEqual({ success: true })
+})
+
+test('given an agent with a stream > it is nudged alone, and with all of its label (R-54)', async () => {
+  const path = '/api/internal/agent/events'
+  const reader = (await ask('GET', path, undefined, agentKey)).body
+    ?.pipeThrough(new TextDecoderStream())
+    .getReader()
+  let text = ''
+  const nudges = async (count: number): Promise<void> => {
+    while (text.split(/^event: sync$/m).length <= count) text += (await reader?.read())?.value ?? ''
+  }
+  // What is open already leads to the first.
+  await nudges(1)
+  await ask('POST', '/api/v1/agents/a1/sync')
+  await nudges(2)
+  const all = { selector: { label: 'site=x' }, withinMs: 1_000 }
+  expect(await created('/api/v1/sync', all)).toEqual({ nudged: 1, withinMs: 1_000 })
+  await nudges(3)
+  await reader?.cancel()
 })

@@ -61,8 +61,9 @@ describe("given Vitest's report", () => {
     })
   })
 
-  it('has no failure, but the run failed > counts one failure', () => {
-    expect(read(report(['passed', 'passed']))).toMatchObject({ passed: 1, failed: 1 })
+  it('has no failure, but the run failed > counts one failure, and says where to look', () => {
+    const failures = ['a run of which every test passed: look above at how it ended']
+    expect(read(report(['passed', 'passed']))).toMatchObject({ passed: 1, failed: 1, failures })
   })
 })
 
