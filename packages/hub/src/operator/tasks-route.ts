@@ -32,6 +32,13 @@ interface Paging {
 /** Adds the routes. */
 export function addTasksRoutes(routes: OperatorRoutes): void {
   const { app, operatorOf, findAgent, watchAgent, service, memories } = routes
+  const tasksOf = async (agentId: string): Promise<readonly TaskRecord[]> =>
+    taskRecords(await service.mailbox(agentId), memories.peek(agentId))
+  const taskOf = async (agentId: string, taskId: string): Promise<TaskRecord> => {
+    const found = (await tasksOf(agentId)).find((task) => task.taskId === taskId)
+    if (found !== undefined) return found
+    throw new HubError('task_not_found', `Agent ${agentId} has no task ${taskId}. Check the id.`)
+  }
 
   app.post<OfAgent & { Body: TaskRequest }>(
     '/api/v1/agents/:agentId/tasks',
@@ -85,7 +92,7 @@ export function addTasksRoutes(routes: OperatorRoutes): void {
     ),
     async (request) => {
       const { agentId } = await watchAgent(request.params.agentId)
-      return pageOf(taskRecords(await service.mailbox(agentId), memories.peek(agentId)), request.query)
+      return pageOf(await tasksOf(agentId), request.query)
     },
   )
   app.get<OfTask>(
@@ -103,11 +110,7 @@ export function addTasksRoutes(routes: OperatorRoutes): void {
     ),
     async (request) => {
       const { agentId } = await watchAgent(request.params.agentId)
-      const { taskId } = request.params
-      const tasks = taskRecords(await service.mailbox(agentId), memories.peek(agentId))
-      const found = tasks.find((task) => task.taskId === taskId)
-      if (found === undefined) throw notFound(agentId, taskId)
-      return found
+      return taskOf(agentId, request.params.taskId)
     },
   )
   app.get<OfTask>(
@@ -127,13 +130,9 @@ export function addTasksRoutes(routes: OperatorRoutes): void {
       const { agentId } = await watchAgent(request.params.agentId)
       const { taskId } = request.params
       const after = lineNumber(request.query.after)
-      const memory = memories.peek(agentId)
-      const log = memory?.logs?.read(taskId)
+      const log = memories.peek(agentId)?.logs?.read(taskId)
       if (log === undefined) {
-        const tasks = taskRecords(await service.mailbox(agentId), memory)
-        if (!tasks.some((task) => task.taskId === taskId)) {
-          throw notFound(agentId, taskId)
-        }
+        await taskOf(agentId, taskId)
         return { taskId, firstLine: 0, nextLine: 0, lines: [] }
       }
       const firstLine = Math.min(log.nextLine, Math.max(log.firstLine, after))
@@ -161,8 +160,4 @@ function pageOf(tasks: readonly TaskRecord[], query: Paging['Querystring']): Pag
 
 function placeOf({ state, taskId }: TaskRecord): string {
   return `${isTerminalStatus(state) ? 1 : 0}.${taskId}`
-}
-
-function notFound(agentId: string, taskId: string): HubError {
-  return new HubError('task_not_found', `Agent ${agentId} has no task ${taskId}. Check the id.`)
 }
