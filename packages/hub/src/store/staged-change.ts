@@ -17,21 +17,39 @@ export interface Pending {
   conflicts: number
 }
 
-/** A document in memory, and what is on its way to it. */
-export interface Slot extends CacheEntry {
+/** Who waits for a document to be read. */
+export interface Arrival {
+  readonly loaded: (slot: Slot) => void
+  readonly failed: (error: unknown) => void
+}
+
+/**
+ * A document in memory, and what is on its way to it. Thousands come and go while a fleet connects: they are made by a
+ * constructor, as V8 soon puts all that long-lived literals hold among the old objects at once, and have no empty arrays.
+ */
+export class Slot implements CacheEntry {
+  readonly id: string
   readonly bucket: Bucket
   readonly key: string
   /** Of the committed document, as `version` and `document` are; an upper bound. */
-  bytes: number
-  version: number
-  document?: unknown
+  bytes = 0
+  isKept = false
+  older: CacheEntry['older']
+  newer: CacheEntry['newer']
+  version = 0
+  document: unknown
   /** Of its JSON, staged or committed, for the next change. */
   parts: JsonParts | undefined
-  loaded: boolean
-  /** Who waits for the document to be read. */
-  readonly arrivals: { loaded(slot: Slot): void; failed(error: unknown): void }[]
+  /** Undefined once the document was read. */
+  arrivals: Arrival[] | undefined = []
   /** Not yet committed, oldest first; each rests on the one before. */
-  readonly staged: Staged[]
+  staged: Staged[] | undefined
+
+  constructor(id: string, bucket: Bucket, key: string) {
+    this.id = id
+    this.bucket = bucket
+    this.key = key
+  }
 }
 
 /** A document that is to be stored, and everyone whose answer rests on it. */

@@ -3,8 +3,8 @@ import { channel } from 'node:diagnostics_channel'
 import { limits } from '@downlink/protocol'
 import type { CommitBackend } from './commit-batch.ts'
 import { DocumentCache } from './document-cache.ts'
-import { answerAll, batchOf, evaluate, rejectAll, stage } from './staged-change.ts'
-import type { Change as UntypedChange, Pending, Slot, Staged } from './staged-change.ts'
+import { answerAll, batchOf, evaluate, rejectAll, Slot, stage } from './staged-change.ts'
+import type { Arrival, Change as UntypedChange, Pending, Staged } from './staged-change.ts'
 import type { WatchedBackend } from './store-health.ts'
 import { StoreError } from './store.ts'
 import type { Bucket, Change, ReadUse, StoreHealth } from './store.ts'
@@ -45,17 +45,15 @@ export class StagedDocuments {
   }
 
   /** As `Store.read`. */
-  read<D>(bucket: Bucket, key: string, use?: ReadUse): Promise<D | undefined> {
-    return new Promise((resolve, reject) => {
-      this.assertOpen()
-      this.#whenLoaded(bucket, key, {
-        loaded: (slot) => {
-          if (use === 'again') this.#cache.keep(slot)
-          resolve(slot.document as D | undefined)
-        },
-        failed: reject,
-      })
-    })
+  async read<D>(bucket: Bucket, key: string, use?: ReadUse): Promise<D | undefined> {
+    this.assertOpen()
+    const slot = this.#slotOf(bucket, key)
+    const { arrivals } = slot
+    if (arrivals !== undefined) {
+      await new Promise<Slot>((loaded, failed) => void arrivals.push({ loaded, failed }))
+    }
+    if (use === 'again') this.#cache.keep(slot)
+    return slot.document as D | undefined
   }
 
   /** As `Store.update`. */
@@ -118,57 +116,44 @@ export class StagedDocuments {
   }
 
   #start(bucket: Bucket, key: string, pending: Pending): void {
-    this.#whenLoaded(bucket, key, { loaded: (slot) => this.#take(slot, pending), failed: pending.reject })
+    const slot = this.#slotOf(bucket, key)
+    if (slot.arrivals === undefined) this.#take(slot, pending)
+    else slot.arrivals.push({ loaded: () => this.#take(slot, pending), failed: pending.reject })
   }
 
-  #whenLoaded(bucket: Bucket, key: string, arrival: Slot['arrivals'][number]): void {
+  /** The slot of a document, which is being read if it was not in memory. */
+  #slotOf(bucket: Bucket, key: string): Slot {
     const id = idOf(bucket, key)
     const known = this.#cache.get(id)
-    if (known?.loaded === true) return arrival.loaded(known)
-    if (known !== undefined) {
-      known.arrivals.push(arrival)
+    if (known !== undefined) return known
+    const slot = new Slot(id, bucket, key)
+    this.#cache.pin(slot)
+    void this.#load(slot)
+    return slot
+  }
+
+  async #load(slot: Slot): Promise<void> {
+    try {
+      const stored = await this.#backend.load(slot.bucket, slot.key)
+      if (stored !== undefined) {
+        slot.document = JSON.parse(stored.json)
+        slot.version = stored.version
+        slot.bytes = Buffer.byteLength(stored.json)
+      }
+    } catch (error) {
+      this.#cache.drop(slot)
+      for (const { failed } of takeArrivals(slot)) failed(error)
       return
     }
-    const slot: Slot = {
-      id,
-      bucket,
-      key,
-      bytes: 0,
-      isKept: false,
-      older: undefined,
-      newer: undefined,
-      version: 0,
-      parts: undefined,
-      loaded: false,
-      arrivals: [arrival],
-      staged: [],
-    }
-    this.#cache.pin(slot)
-    const load = async (): Promise<void> => {
-      const stored = await this.#backend.load(bucket, key)
-      if (stored === undefined) return
-      slot.document = JSON.parse(stored.json)
-      slot.version = stored.version
-      slot.bytes = Buffer.byteLength(stored.json)
-    }
-    load().then(
-      () => {
-        slot.loaded = true
-        for (const waiting of slot.arrivals.splice(0)) waiting.loaded(slot)
-        if (slot.staged.length === 0) this.#cache.release(slot)
-      },
-      (error: unknown) => {
-        this.#cache.drop(slot)
-        for (const waiting of slot.arrivals.splice(0)) waiting.failed(error)
-      },
-    )
+    for (const { loaded } of takeArrivals(slot)) loaded(slot)
+    if (slot.staged === undefined) this.#cache.release(slot)
   }
 
   /** Evaluates an update on a loaded document; whatever it decides happens in this turn of the event loop. */
   #take(slot: Slot, pending: Pending): void {
     const onCommitted = evaluate(pending, slot.document)
     if (!onCommitted.stores) return onCommitted.answer()
-    const newest = slot.staged.at(-1)
+    const newest = slot.staged?.at(-1)
     const evaluation = newest === undefined ? onCommitted : evaluate(pending, newest.document)
     if (!evaluation.stores) {
       // It rests on a document that may yet fail to be stored.
@@ -184,7 +169,7 @@ export class StagedDocuments {
       return
     }
     this.#cache.pin(slot)
-    slot.staged.push(staged)
+    ;(slot.staged ??= []).push(staged)
     this.#queue.push(staged)
     this.#waitingBytes += staged.bytes
     // The disk may begin while the rest of a large request is still being evaluated.
@@ -227,10 +212,14 @@ export class StagedDocuments {
     for (const staged of stored) {
       staged.slot.document = staged.document
       staged.slot.bytes = staged.bytes
-      staged.slot.staged.shift()
+      staged.slot.staged?.shift()
       this.#waitingBytes -= staged.bytes
     }
-    for (const slot of slots) if (slot.staged.length === 0) this.#cache.release(slot)
+    for (const slot of slots) {
+      if (slot.staged?.length !== 0) continue
+      slot.staged = undefined
+      this.#cache.release(slot)
+    }
     const changedElsewhere = conflicting.flatMap((slot) => this.#unstage(slot))
     if (stored.length > 0) COMMIT.publish({ entries: stored.length })
     // Before anybody is told: the disk works on the next meanwhile.
@@ -287,7 +276,8 @@ export class StagedDocuments {
   /** Takes everything staged off a document, which is then read anew. */
   #unstage(slot: Slot): Staged[] {
     this.#cache.drop(slot)
-    const unstaged = slot.staged.splice(0)
+    const { staged: unstaged = [] } = slot
+    slot.staged = undefined
     const gone = new Set(unstaged)
     this.#queue = this.#queue.filter((staged) => !gone.has(staged))
     for (const staged of unstaged) this.#waitingBytes -= staged.bytes
@@ -301,4 +291,11 @@ function closedError(): StoreError {
 
 function idOf(bucket: Bucket, key: string): string {
   return `${bucket}/${key}`
+}
+
+/** Who waits for the document, which was read, or could not be. */
+function takeArrivals(slot: Slot): readonly Arrival[] {
+  const { arrivals = [] } = slot
+  slot.arrivals = undefined
+  return arrivals
 }
