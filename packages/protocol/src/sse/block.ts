@@ -12,6 +12,7 @@ const NUL = '\0'
 const SMALL_DATA_LINES_MAX = 1_024
 const SMALL_DATA_BYTES_MAX = 16_384
 const NAME_DEFAULT = 'message'
+const LF = 0x0a
 const SPACE = 0x20
 const ZERO = 0x30
 const NINE = 0x39
@@ -58,6 +59,8 @@ export class SseBlock {
   private id = ''
   private readonly knownName = new KnownLine()
   private readonly knownComment = new KnownLine()
+  /** Of the last comment whose end was looked for. */
+  private lastCommentBytes = 0
 
   constructor(sink: SseSink, limits: SseLimits) {
     this.sink = sink
@@ -79,29 +82,59 @@ export class SseBlock {
     this.reset()
   }
 
-  /** Reads the line at `at`, which begins with `first`, if it is one that is remembered; returns its bytes with its LF, or 0. */
-  readKnownLine(view: DataView, first: number, at: number, to: number): number {
-    if (first === LETTER_E) {
-      const known = this.knownName
-      if (!known.isAt(view, at, to)) return 0
-      this.count(known.length)
-      this.name = known.value
-      return known.length + 1
-    }
-    if (first === COLON) {
-      const known = this.knownComment
-      if (!known.isAt(view, at, to)) return 0
+  /** Reads the `event` line at `at` if it is the one that is remembered; returns where the next line begins, or `at`. */
+  readKnownName(view: DataView, at: number, to: number): number {
+    const known = this.knownName
+    if (!known.isAt(view, at, to)) return at
+    this.count(known.length)
+    this.name = known.value
+    return at + known.length + 1
+  }
+
+  /** Reads the comments from `from` on that are the one that is remembered; returns where the next line begins. */
+  readKnownComments(view: DataView, from: number, to: number): number {
+    const known = this.knownComment
+    let at = from
+    while (!this.stopped && known.isAt(view, at, to)) {
       if (this.blockLines > 0) this.count(known.length)
+      at += known.length + 1
+      // Between blocks an empty line says nothing.
+      if (this.blockLines === 0 && at < to && view.getUint8(at) === LF) at += 1
       this.sink.comment(known.value)
-      return known.length + 1
     }
-    return 0
+    return at
+  }
+
+  /**
+   * Reads the comments from `from` on, which is `charAt` in `text`, that are as long as the last one and printable ASCII,
+   * as heartbeats with a counter are: their ends need not be looked for. Returns where the next line begins, as many
+   * characters further as bytes.
+   */
+  readLikeComments(view: DataView, from: number, to: number, text: string, charAt: number): number {
+    const length = this.lastCommentBytes
+    let at = from
+    while (
+      !this.stopped &&
+      at + length < to &&
+      view.getUint8(at) === COLON &&
+      view.getUint8(at + length) === LF &&
+      isPrintable(view, at, length)
+    ) {
+      if (this.blockLines > 0) this.count(length)
+      const valueAt = charAt + at - from + (view.getUint8(at + 1) === SPACE ? 2 : 1)
+      const comment = text.substring(valueAt, charAt + at - from + length)
+      at += length + 1
+      if (this.blockLines === 0 && at < to && view.getUint8(at) === LF) at += 1
+      this.sink.comment(comment)
+    }
+    return at
   }
 
   /** Reads the comment `bytes[at, end)`, whose text is given. */
   readComment(bytes: Uint8Array, at: number, end: number, comment: string): void {
     if (end - at > this.lineBytesMax) throw new SseLimitError('sse_line_too_long', this.lineBytesMax)
     if (this.blockLines > 0) this.count(end - at)
+    this.lastCommentBytes = end - at
     if (this.knownComment.wants(end - at))
       learn(this.knownComment, bytes, at, end, valueStart(bytes, at, end))
     this.sink.comment(comment)
@@ -277,6 +310,21 @@ function learn(known: KnownLine, bytes: Uint8Array, at: number, end: number, val
   // A text of its own, so that no other is pinned for as long as it is remembered.
   const value = valueAt === end ? '' : textOf(bytes, valueAt, end)
   if (value.length === end - valueAt) known.learn(bytes, at, end, value)
+}
+
+/** Whether the `length` bytes at `at` are four or more, and none of them is of a control character or beyond ASCII. */
+function isPrintable(view: DataView, at: number, length: number): boolean {
+  const lastAt = at + length - 4
+  if (lastAt < at) return false
+  let some = view.getInt32(lastAt)
+  // A byte that has none of these two bits is a control character's.
+  let all = some | (some << 1)
+  for (let wordAt = at; wordAt < lastAt; wordAt += 4) {
+    const word = view.getInt32(wordAt)
+    some |= word
+    all &= word | (word << 1)
+  }
+  return (all & 0x40404040) === 0x40404040 && (some & 0x80808080) === 0
 }
 
 /** `text` as a string of its own, which pins none of the texts that it was joined from. */

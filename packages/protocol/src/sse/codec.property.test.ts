@@ -122,13 +122,38 @@ const line = fc
     fc.constantFrom('', '', '\n', '\r\n').map(bytesOfText),
   )
   .map(concat)
-const stream = fc
+const linesOfAllKinds = fc
   .tuple(
     fc.constantFrom([], [0xef, 0xbb, 0xbf], [0xef, 0xbb], [0xff]).map((start) => Uint8Array.from(start)),
     fc.array(line, { maxLength: 40, size: 'max' }),
     fc.oneof(text.map(bytesOfText), badBytes),
   )
   .map(([start, lines, rest]) => concat([start, ...lines, rest]))
+
+/** Comments that are as long as one another, as heartbeats are, some with a byte that makes one something else. */
+const likeComments = fc
+  .tuple(
+    fc.integer({ min: 1, max: 70 }),
+    fc.array(
+      fc.record({
+        byte: fc.constantFrom(0x0a, 0x0d, 0x00, 0x1f, 0x20, 0x39, 0x3a, 0x7f, 0x80, 0xc3, 0xe6),
+        at: fc.integer({ min: 0, max: 400 }),
+        end: fc.constantFrom('\n\n', '\n\n', '\n', '\r\n\r\n', '\ndata: x\n'),
+      }),
+      { maxLength: 40, size: 'max' },
+    ),
+  )
+  .map(([length, comments]) =>
+    concat(
+      comments.flatMap(({ byte, at, end }) => {
+        const comment = Buffer.from(': hb n=1 '.padEnd(length, '0123456789').slice(0, length))
+        if (at < length) comment[at] = byte
+        return [comment, Buffer.from(end)]
+      }),
+    ),
+  )
+
+const stream = fc.oneof({ arbitrary: linesOfAllKinds, weight: 3 }, { arbitrary: likeComments, weight: 1 })
 
 const RUNS = 150
 

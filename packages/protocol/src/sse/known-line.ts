@@ -6,7 +6,7 @@ const LF = 0x0a
 const KNOWN_LINE_BYTES_MAX = 64
 const WORD_BYTES = 4
 
-/** So many lines must differ before another is remembered, and at most so many: a counter's line never comes again. */
+/** So many lines must differ before another is remembered, and at most so many: a line may never come again. */
 const MISSES_MIN = 8
 const MISSES_MAX = 1_024
 
@@ -16,26 +16,25 @@ export class KnownLine {
   value = ''
   /** Bytes and characters of the line without its end; zero if nothing is remembered. */
   length = 0
-  private readonly bytes = new DataView(new ArrayBuffer(KNOWN_LINE_BYTES_MAX + 1))
+  /** The line from its end, where lines of one kind differ; the last word may overlap the one before it. */
+  private readonly words: number[] = []
   /** Lines that differed since one was remembered. */
   private misses = MISSES_MIN
-  /** Grows as long as what is remembered never comes again, as of heartbeats with a counter. */
+  /** Grows as long as what is remembered never comes again. */
   private missesMax = 0
   private hit = false
 
   /** Whether the line at `at` is this one and ends in LF before `to`. */
   isAt(view: DataView, at: number, to: number): boolean {
     const length = this.length
-    if (length === 0 || at + length >= to) return false
-    const known = this.bytes
-    // From its end, where lines of one kind differ, with its LF.
-    let left = length + 1
-    for (; left >= WORD_BYTES; left -= WORD_BYTES) {
-      if (view.getUint32(at + left - WORD_BYTES) !== known.getUint32(left - WORD_BYTES)) return false
+    if (length === 0 || at + length >= to || view.getUint8(at + length) !== LF) return false
+    const words = this.words
+    const last = words.length - 1
+    let wordAt = at + length - WORD_BYTES
+    for (let index = 0; index < last; index += 1, wordAt -= WORD_BYTES) {
+      if (view.getInt32(wordAt) !== words[index]) return false
     }
-    for (; left > 0; left -= 1) {
-      if (view.getUint8(at + left - 1) !== known.getUint8(left - 1)) return false
-    }
+    if (view.getInt32(at) !== words[last]) return false
     this.hit = true
     return true
   }
@@ -46,7 +45,9 @@ export class KnownLine {
     if (this.misses < MISSES_MIN) return false
     // Comparing costs a little too: what has not come again is forgotten.
     if (!this.hit) this.length = 0
-    return (this.hit || this.misses > this.missesMax) && length <= KNOWN_LINE_BYTES_MAX
+    return (
+      (this.hit || this.misses > this.missesMax) && length >= WORD_BYTES && length <= KNOWN_LINE_BYTES_MAX
+    )
   }
 
   /** Remembers the line `bytes[at, end)`, which is ASCII and says `value`. */
@@ -54,9 +55,12 @@ export class KnownLine {
     this.missesMax = this.hit ? MISSES_MIN : Math.min(MISSES_MAX, Math.max(MISSES_MIN, this.missesMax * 2))
     this.misses = 0
     this.hit = false
-    for (let index = at; index < end; index += 1) this.bytes.setUint8(index - at, bytes[index] as number)
-    this.bytes.setUint8(end - at, LF)
     this.length = end - at
     this.value = value
+    const line = new DataView(bytes.buffer, bytes.byteOffset + at, end - at)
+    this.words.length = 0
+    for (let left = line.byteLength; left > WORD_BYTES; left -= WORD_BYTES)
+      this.words.push(line.getInt32(left - WORD_BYTES))
+    this.words.push(line.getInt32(0))
   }
 }

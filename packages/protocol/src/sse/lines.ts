@@ -8,6 +8,7 @@ const CR = 0x0d
 const SPACE = 0x20
 const COLON = 0x3a
 const LETTER_D = 0x64
+const LETTER_E = 0x65
 /** `data` as a big-endian word. */
 const DATA = 0x64_61_74_61
 
@@ -86,8 +87,10 @@ export class SseLines {
         block.endBlock()
         at += 1
       } else {
-        const known = block.readKnownLine(view, first, at, to)
-        at = known > 0 ? at + known : this.readTextFrom(bytes, view, at, to)
+        let next = at
+        if (first === COLON) next = block.readKnownComments(view, at, to)
+        else if (first === LETTER_E) next = block.readKnownName(view, at, to)
+        at = next > at ? next : this.readTextFrom(bytes, view, at, to)
       }
     }
     return at
@@ -169,10 +172,16 @@ export class SseLines {
         charAt += 1
         continue
       }
-      const known = block.readKnownLine(view, first, at, bytesLength)
-      if (known > 0) {
-        at += known
-        charAt += known
+      // A line that is remembered is ASCII, so its bytes are its characters.
+      let next = at
+      if (first === COLON) {
+        const textTo = at + length - charAt
+        next = block.readKnownComments(view, at, textTo)
+        if (next === at) next = block.readLikeComments(view, at, textTo, text, charAt)
+      } else if (first === LETTER_E) next = block.readKnownName(view, at, bytesLength)
+      if (next > at) {
+        charAt += next - at
+        at = next
         continue
       }
       const charLf = text.indexOf('\n', charAt)
