@@ -78,6 +78,9 @@ export class FileJournal implements Journal {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closed) return
+    // A disk that is known to fail is not waited for: the next start reports these once more.
+    const isForgetDue = this.ledger.forgetRecord() !== undefined && this.#fault === undefined
+    if (isForgetDue) this.append([]).catch(() => undefined)
     this.#closed = true
     await this.#flushing
     await this.#file?.close().catch(() => undefined)
@@ -87,8 +90,10 @@ export class FileJournal implements Journal {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting
       this.#waiting = []
+      const forget = this.ledger.forgetRecord()
+      const forgetLine = forget === undefined ? '' : encodeRecord(forget)
       try {
-        await this.#write(Buffer.from(batch.map(({ lines }) => lines).join('')))
+        await this.#write(Buffer.from(forgetLine + batch.map(({ lines }) => lines).join('')))
         this.#fault = undefined
       } catch (error) {
         const fault = unavailable('it cannot be written', error)
@@ -96,6 +101,7 @@ export class FileJournal implements Journal {
         for (const { reject } of batch) reject(fault)
         continue
       }
+      if (forget !== undefined) this.ledger.record(forget)
       for (const { records } of batch) for (const record of records) this.ledger.record(record)
       for (const { resolve } of batch) resolve()
       if (this.#bytes > this.#compactAtBytes) await this.#compact()

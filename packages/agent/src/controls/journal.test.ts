@@ -154,6 +154,58 @@ describe('given a journal file', () => {
 })
 
 describe('given a disk that fails', () => {
+  describe('and an outcome that the hub has acknowledged (R-26)', () => {
+    const { disk, real } = faultyDisk()
+    async function withAcknowledged(): Promise<Journal> {
+      disk.fail = () => undefined
+      const journal = await openJournal(directory, clock, { disk: real })
+      await journal.append([{ type: 'intent', control: issued('c1', 'poke', 1), delivery: 'atMostOnce' }])
+      await journal.append([{ type: 'outcome', controlId: 'c1', outcome: { state: 'applied' } }])
+      disk.steps.length = 0
+      expect(journal.ledger.acknowledge(journal.ledger.report(), ['c1'])).toBe(true)
+      return journal
+    }
+    const outcomesOf = (journal: Journal): string[] => [...journal.ledger.state.outcomes.keys()]
+
+    test('when it has nothing else to write > nothing is written until it is closed', async () => {
+      const journal = await withAcknowledged()
+      expect(disk.steps, 'a flush of its own would delay the next control').toEqual([])
+      await journal[Symbol.asyncDispose]()
+      expect(disk.steps).toEqual(['write', 'datasync'])
+      expect(outcomesOf(await reopened())).toEqual([])
+    })
+
+    test('when it writes the next record > both share a flush', async () => {
+      const journal = await withAcknowledged()
+      await journal.append([task('t1')])
+      expect(disk.steps).toEqual(['write', 'datasync'])
+      expect([outcomesOf(journal), journal.ledger.forgetRecord()]).toEqual([[], undefined])
+      await journal[Symbol.asyncDispose]()
+      expect(disk.steps, 'nothing is left to write').toHaveLength(2)
+      const again = await reopened()
+      expect([outcomesOf(again), tasksOf(again)]).toEqual([[], ['t1']])
+      expect(again.ledger.openedAt).toBe(journal.ledger.state.position)
+    })
+
+    test('when that record is refused > it is forgotten with the one after', async () => {
+      const journal = await withAcknowledged()
+      disk.fail = (step) => {
+        if (step === 'write') throw code('ENOSPC')
+      }
+      await expect(journal.append([task('t1')])).rejects.toThrow('ENOSPC')
+      expect(outcomesOf(journal), 'the ledger is what is on disk').toEqual(['c1'])
+      disk.steps.length = 0
+      await journal[Symbol.asyncDispose]()
+      expect(disk.steps, 'do not wait for a disk that fails').toEqual([])
+      const again = await openJournal(directory, clock)
+      expect(outcomesOf(again), 'and report it once more').toEqual(['c1'])
+      again.ledger.acknowledge(again.ledger.report(), ['c1'])
+      await again.append([task('t2')])
+      await again[Symbol.asyncDispose]()
+      expect(outcomesOf(await reopened())).toEqual([])
+    })
+  })
+
   test('when it takes a part of a record only > nothing of it is kept, and the next append works', async () => {
     const { disk, real } = faultyDisk()
     const journal = await openJournal(directory, clock, { disk: real })

@@ -13,7 +13,7 @@ export interface Journal extends AsyncDisposable {
   readonly fault: DownlinkError | undefined
   /**
    * Resolves once the records are on disk and in the ledger; records given while a flush is under way share the next one.
-   * Without records it asks whether the journal can be written.
+   * What the hub has acknowledged meanwhile is forgotten with them. Without records it asks whether the journal can be written.
    * @throws DownlinkError `journal_unavailable`; none of them is kept, and the journal goes on with the next.
    */
   append(records: readonly LedgerRecord[]): Promise<void>
@@ -27,6 +27,8 @@ export function createMemoryJournal(): Journal {
     wasLost: false,
     fault: undefined,
     append(records) {
+      const forget = ledger.forgetRecord()
+      if (forget !== undefined) ledger.record(forget)
       for (const record of records) ledger.record(record)
       return Promise.resolve()
     },

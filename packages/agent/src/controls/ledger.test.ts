@@ -50,8 +50,14 @@ function acknowledgeAll(ledger: Ledger): void {
     ...report.outcomes.map((outcome) => outcome.controlId),
     ...report.decisions.map((item) => item.decisionId),
   ]
-  const forget = ledger.acknowledge(report, ids)
-  if (forget !== undefined) ledger.record(forget)
+  ledger.acknowledge(report, ids)
+  forget(ledger)
+}
+
+/** As the journal does with the next records. */
+function forget(ledger: Ledger): void {
+  const record = ledger.forgetRecord()
+  if (record !== undefined) ledger.record(record)
 }
 
 describe('given a control that arrives (R-25)', () => {
@@ -321,9 +327,8 @@ describe('given an acknowledgement (R-26)', () => {
     take(ledger, control('c1', 'bump', 1))
     const report = ledger.report()
     settle(ledger, 'c1')
-    expect(ledger.acknowledge(report, ['c1', 'other']), 'it was only received when that was sent').toBe(
-      undefined,
-    )
+    expect(ledger.acknowledge(report, ['c1', 'other']), 'it was only received when that was sent').toBe(false)
+    expect(ledger.forgetRecord()).toBe(undefined)
     expect(ledger.report().outcomes).toHaveLength(1)
   })
 
@@ -335,12 +340,58 @@ describe('given an acknowledgement (R-26)', () => {
     }
     decide(ledger, 'pause', 'd1')
     const report = ledger.report()
-    const forget = ledger.acknowledge(report, ['c2', 'd1'])
-    expect(forget).toEqual({ type: 'forget', ids: ['c2', 'd1'] })
-    expect(ledger.report().outcomes, 'only the record on disk forgets').toHaveLength(2)
-    if (forget !== undefined) ledger.record(forget)
-    expect(ledger.report().outcomes.map((item) => item.controlId)).toEqual(['c1'])
-    expect(ledger.acknowledge(report, ['c2', 'd1'])).toBe(undefined)
+    const rest = { outcomes: [{ controlId: 'c1' }], decisions: [] }
+    expect(ledger.acknowledge(report, ['c2', 'd1'])).toBe(true)
+    expect(ledger.report(), 'the hub has it: report it no more').toMatchObject(rest)
+    expect([ledger.unacknowledgedOutcomes, ledger.state.outcomes.size], 'of those on disk').toEqual([1, 2])
+    expect(ledger.acknowledge(report, ['c2', 'd1'])).toBe(false)
+    expect(ledger.forgetRecord()).toEqual({ type: 'forget', ids: ['c2', 'd1'] })
+    forget(ledger)
+    expect(ledger.report()).toMatchObject(rest)
+    expect([ledger.unacknowledgedOutcomes, ledger.state.outcomes.size]).toEqual([1, 1])
+    expect(ledger.forgetRecord()).toBe(undefined)
+  })
+
+  test('and a crash before it is on disk > reports once more, and is acknowledged again', () => {
+    const records: readonly LedgerRecord[] = [
+      JOURNAL,
+      { type: 'intent', control: control('c1', 'bump', 1), delivery: 'atMostOnce' },
+      { type: 'outcome', controlId: 'c1', outcome: { state: 'applied' } },
+    ]
+    const ledger = new Ledger(records)
+    const { journalPosition } = ledger.report()
+    ledger.acknowledge(ledger.report(), ['c1'])
+    expect(ledger.report().journalPosition, 'tell the hub only of what is on disk (R-27)').toBe(
+      journalPosition,
+    )
+    const again = new Ledger(records)
+    expect(again.report().outcomes).toMatchObject([{ controlId: 'c1' }])
+    expect(again.acknowledge(again.report(), ['c1'])).toBe(true)
+  })
+
+  test('and the control comes again, from a hub that lost it > stale, as when it was forgotten', () => {
+    const ledger = new Ledger([JOURNAL])
+    take(ledger, control('c1', 'bump', 1))
+    settle(ledger, 'c1')
+    ledger.acknowledge(ledger.report(), ['c1'])
+    expect(take(ledger, control('c1', 'bump', 1)), 'a duplicate would never be answered').toBe('stale')
+    expect(ledger.report().outcomes).toMatchObject([{ controlId: 'c1', state: 'stale' }])
+  })
+
+  test('of all that the ledger can hold > it takes the next, which writes that these are forgotten', () => {
+    const ledger = new Ledger([JOURNAL])
+    for (const index of range(limits.LEDGER_CONTROLS_MAX)) {
+      take(ledger, control(`c${index}`, 'bump', index + 1))
+      settle(ledger, `c${index}`)
+    }
+    const next = control('next', 'bump', limits.LEDGER_CONTROLS_MAX + 1)
+    expect(ledger.judge(next, 'atMostOnce').kind).toBe('full')
+    const report = ledger.report()
+    ledger.acknowledge(
+      report,
+      report.outcomes.map(({ controlId }) => controlId),
+    )
+    expect(ledger.judge(next, 'atMostOnce').kind, 'nothing else would write that they are').toBe('accept')
   })
 
   test('of a refusal, when the control was issued again and decided since > keeps the outcome', () => {
@@ -350,7 +401,7 @@ describe('given an acknowledgement (R-26)', () => {
     const report = ledger.report()
     take(ledger, control('c1', 'bump', 6))
     settle(ledger, 'c1')
-    expect(ledger.acknowledge(report, ['c1'])).toBe(undefined)
+    expect(ledger.acknowledge(report, ['c1'])).toBe(false)
     expect(ledger.report().outcomes).toEqual([{ controlId: 'c1', epoch: 1, revision: 6, state: 'applied' }])
   })
 
@@ -408,9 +459,8 @@ describe('given lanes', () => {
     settle(ledger, 'c1')
     take(ledger, control('c2', 'bump', 9))
     settle(ledger, 'c2')
-    const report = ledger.report()
-    const forget = ledger.acknowledge(report, ['c2'])
-    if (forget !== undefined) ledger.record(forget)
+    ledger.acknowledge(ledger.report(), ['c2'])
+    forget(ledger)
     ledger.record({ type: 'drop', taskId: 't1', wallMs: 0 })
     const again = new Ledger(compactRecords(ledger.state, 2 * DAY))
     expect(take(again, control('c2', 'bump', 9))).toBe('stale')

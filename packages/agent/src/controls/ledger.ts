@@ -51,6 +51,8 @@ export class Ledger {
   readonly #state: LedgerState
   /** Refusals as stale decide nothing, so they are not journalled: a crash only means that the hub asks again. */
   readonly #refusals = new Map<string, OutcomeReport>()
+  /** Outcomes and decisions that the hub has and the journal still holds: forgotten to everybody but the disk. */
+  readonly #acknowledged = new Set<string>()
 
   /** @param records - of the journal, oldest first; the first is of type `journal`. */
   constructor(records: Iterable<LedgerRecord>) {
@@ -71,19 +73,19 @@ export class Ledger {
   /** Takes in a record that is on disk. */
   record(record: LedgerRecord): void {
     foldRecord(this.#state, record)
+    if (record.type === 'forget') for (const id of record.ids) this.#acknowledged.delete(id)
   }
 
   /** Judges a control that carries an id and a revision (R-25). A refusal is remembered for the next report. */
   judge(control: IssuedControl, delivery: Delivery): Verdict {
     const { controlId } = control
-    if (this.#state.intents.has(controlId) || this.#state.outcomes.has(controlId))
-      return { kind: 'duplicate' }
+    if (this.#state.intents.has(controlId) || this.#isUnacknowledged(controlId)) return { kind: 'duplicate' }
     const lane = this.#state.lanes.get(laneKey(control.taskId, control.lane))
     if (lane !== undefined && compareRevisions(control, lane.mark) <= 0) {
       this.#refuse(control, lane.mark, lane.localBasedOn)
       return { kind: 'stale' }
     }
-    if (this.#state.intents.size + this.#state.outcomes.size >= limits.LEDGER_CONTROLS_MAX)
+    if (this.#state.intents.size + this.unacknowledgedOutcomes >= limits.LEDGER_CONTROLS_MAX)
       return { kind: 'full' }
     return { kind: 'accept', record: { type: 'intent', control, delivery } }
   }
@@ -131,24 +133,35 @@ export class Ledger {
   /** What the next sync reports, within `REPORTS_PER_SYNC_MAX` of each kind, oldest first. */
   report(): LedgerReport {
     const count = limits.REPORTS_PER_SYNC_MAX
-    const decided = [...this.#state.outcomes.values()].map(({ control, outcome }): OutcomeReport => ({
-      controlId: control.controlId,
-      epoch: control.epoch,
-      revision: control.revision,
-      ...outcome,
-    }))
+    const decided = [...this.#state.outcomes.values()]
+      .filter(({ control }) => !this.#acknowledged.has(control.controlId))
+      .map(({ control, outcome }): OutcomeReport => ({
+        controlId: control.controlId,
+        epoch: control.epoch,
+        revision: control.revision,
+        ...outcome,
+      }))
     return {
       journalId: this.#state.journalId,
       journalPosition: this.#state.position,
       journalOpenedAt: this.openedAt,
       outcomes: [...decided, ...this.#refusals.values()].slice(0, count),
       received: [...this.#state.intents.keys()].slice(0, count),
-      decisions: [...this.#state.decisions.values()].slice(0, count),
+      decisions: [...this.#state.decisions.values()]
+        .filter(({ decisionId }) => !this.#acknowledged.has(decisionId))
+        .slice(0, count),
     }
   }
 
-  /** The record that forgets what the hub has acknowledged, or undefined if that is nothing (R-26). */
-  acknowledge(report: LedgerReport, acked: readonly string[]): LedgerRecord | undefined {
+  /** Outcomes of accepted controls that the hub has not acknowledged. */
+  get unacknowledgedOutcomes(): number {
+    let count = this.#state.outcomes.size
+    for (const id of this.#acknowledged) if (this.#state.outcomes.has(id)) count--
+    return count
+  }
+
+  /** Takes in what the hub has of a report: it is never reported again by this process (R-26). Whether that is anything. */
+  acknowledge(report: LedgerReport, acked: readonly string[]): boolean {
     const ackedIds = new Set(acked)
     for (const outcome of report.outcomes) {
       // A later refusal of the same control is another statement, which this acknowledgement does not cover.
@@ -159,8 +172,21 @@ export class Ledger {
     const ids = [
       ...report.outcomes.filter((outcome) => outcome.state !== 'stale').map((outcome) => outcome.controlId),
       ...report.decisions.map((decision) => decision.decisionId),
-    ].filter((id) => ackedIds.has(id) && (this.#state.outcomes.has(id) || this.#state.decisions.has(id)))
-    return ids.length === 0 ? undefined : { type: 'forget', ids }
+    ].filter((id) => ackedIds.has(id) && this.#isUnacknowledged(id))
+    for (const id of ids) this.#acknowledged.add(id)
+    return ids.length > 0
+  }
+
+  /**
+   * The record that forgets what is acknowledged, or undefined if that is nothing. It goes before the next records of any
+   * kind, for nobody waits for it: what a crash leaves out is reported once more, and the hub acknowledges it again.
+   */
+  forgetRecord(): LedgerRecord | undefined {
+    return this.#acknowledged.size === 0 ? undefined : { type: 'forget', ids: [...this.#acknowledged] }
+  }
+
+  #isUnacknowledged(id: string): boolean {
+    return (this.#state.outcomes.has(id) || this.#state.decisions.has(id)) && !this.#acknowledged.has(id)
   }
 
   #refuse(control: IssuedControl, mark: Revision, localBasedOn: Revision | undefined): void {

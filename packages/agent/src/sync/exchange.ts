@@ -62,7 +62,7 @@ export class SyncExchange {
   prepare(): SyncRequest {
     const { agentId, about, clock, controls, journal, runtime } = this.#options
     const report = withinBytes(journal.ledger.report())
-    const isCut = journal.ledger.state.outcomes.size > report.outcomes.length
+    const isCut = journal.ledger.unacknowledgedOutcomes > report.outcomes.length
     this.#sent = { report, counter: controls.syncStarted(), isCut, sentMs: clock.monotonicMs() }
     const heartbeat = this.#options.lastHeartbeat()
     const path = this.#options.path()
@@ -93,7 +93,7 @@ export class SyncExchange {
   }
 
   /**
-   * Forgets what was acknowledged, takes on new tasks, delivers controls; in this order.
+   * Takes in what was acknowledged, takes on new tasks, delivers controls; in this order.
    * @throws DownlinkError `journal_unavailable`; whatever was not taken in comes again with a later sync.
    */
   async takeIn(reply: SyncReply): Promise<void> {
@@ -103,11 +103,10 @@ export class SyncExchange {
     const { report, counter, isCut, sentMs } = sent
     if (reply.hubMs !== undefined) this.hubClock.replied(reply.hubMs, sentMs, clock.monotonicMs())
     controls.syncAnswered(counter)
-    const forget = journal.ledger.acknowledge(report, reply.acked)
-    if (forget !== undefined) await journal.append([forget])
+    const isAnyAcknowledged = journal.ledger.acknowledge(report, reply.acked)
     controls.acknowledged(report, reply.acked)
     await runtime.reporting.answered()
-    if (isCut && forget !== undefined) this.#options.onSyncWanted('more outcomes')
+    if (isCut && isAnyAcknowledged) this.#options.onSyncWanted('more outcomes')
     if (this.#isStopping) return
     runtime.release()
     // Before the controls: one of them may be about a task that only now comes.

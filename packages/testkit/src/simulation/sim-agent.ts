@@ -179,8 +179,7 @@ export class SimAgent {
   }
 
   #takeIn(answer: SyncAnswer, report: LedgerReport, tasks: readonly TaskReport[]): void {
-    const forget = this.#ledger.acknowledge(report, answer.acked)
-    if (forget !== undefined) this.#keep(forget, () => undefined)
+    this.#ledger.acknowledge(report, answer.acked)
     for (const task of tasks) {
       if (isTerminalStatus(task.status)) {
         this.#keep({ type: 'drop', taskId: task.taskId, wallMs: this.#scheduler.nowMs }, () => undefined)
@@ -280,9 +279,12 @@ export class SimAgent {
     const life = this.life
     this.#scheduler.after(this.#lag(), () => {
       if (this.life !== life) return
-      this.#disk.push(record)
-      // Dying between the disk and the next step is the crash that matters most.
-      this.#ledger.record(record)
+      const forget = this.#ledger.forgetRecord()
+      for (const written of forget === undefined ? [record] : [forget, record]) {
+        this.#disk.push(written)
+        // Dying between the disk and the next step is the crash that matters most.
+        this.#ledger.record(written)
+      }
       done()
     })
   }
