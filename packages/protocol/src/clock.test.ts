@@ -56,6 +56,21 @@ describe('given the clock of this machine', () => {
     expect(fired).not.toHaveBeenCalled()
   })
 
+  test('a timer without a delay > comes in a later turn, after what came meanwhile, and can be cancelled', async () => {
+    const order: string[] = []
+    const cancelled = systemClock.setTimer(0, () => order.push('cancelled'))
+    await new Promise<void>((resolve) => {
+      systemClock.setTimer(0, () => {
+        order.push('timer')
+        resolve()
+      })
+      cancelled.cancel()
+      process.nextTick(() => order.push('before'))
+      order.push('now')
+    })
+    expect(order).toEqual(['now', 'before', 'timer'])
+  })
+
   test('a delay beyond 2^31-1 ms > does not fire at once', async () => {
     const fired = vi.fn<() => void>()
     const timer = systemClock.setTimer(2 ** 40, fired)

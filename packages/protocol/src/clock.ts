@@ -17,7 +17,8 @@ export interface Clock {
   /** Milliseconds since an arbitrary start; never goes back, may stop while the machine is suspended. */
   monotonicMs(): number
   /**
-   * Calls `callback` once after `delayMs`, never before `setTimer` has returned.
+   * Calls `callback` once after `delayMs`, never before `setTimer` has returned; without a delay in a later turn of the event
+   * loop, after what has come meanwhile.
    * Delays beyond 2^31-1 ms are clamped to it: Node would otherwise fire at once.
    */
   setTimer(delayMs: number, callback: () => void): Timer
@@ -33,7 +34,12 @@ export const systemClock: Clock = {
   wallMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   setTimer(delayMs, callback) {
-    const handle = setTimeout(callback, Math.min(TIMER_DELAY_MS_MAX, Math.max(0, delayMs)))
+    if (delayMs <= 0) {
+      // A timeout is never shorter than a millisecond.
+      const immediate = setImmediate(callback)
+      return { cancel: () => clearImmediate(immediate) }
+    }
+    const handle = setTimeout(callback, Math.min(TIMER_DELAY_MS_MAX, delayMs))
     return { cancel: () => clearTimeout(handle) }
   },
 }

@@ -1,5 +1,5 @@
-/** One timer that sends every stream its heartbeat; the frame is encoded once per tick. */
-import { encodeHeartbeat, type Clock, type Timer } from '@downlink/protocol'
+/** One timer that sends every stream its heartbeat; the frame is encoded once per beat. */
+import { encodeHeartbeat, limits, type Clock, type Timer } from '@downlink/protocol'
 import type { HeartbeatTimes } from './heartbeat-times.ts'
 import type { Session } from './session.ts'
 
@@ -18,20 +18,28 @@ export function startHeartbeatWheel(options: HeartbeatWheelOptions): Disposable 
   const { clock, heartbeatMs, sessions, windowMs, times } = options
   let counter = 0
   let timer: Timer
-  // Due times are multiples of the period, so that slow ticks do not add up to a longer one.
+  // Due times are multiples of the period, so that slow beats do not add up to a longer one.
   let dueMs = clock.monotonicMs()
 
-  const tick = (): void => {
+  const beat = (): void => {
     counter += 1
     const hubMs = Math.round(clock.wallMs())
     const frame = encodeHeartbeat({ counter, hubMs }, windowMs())
     times.wrote(counter, hubMs, clock.monotonicMs())
-    for (const session of sessions()) session.sendHeartbeat(frame)
-    schedule()
+    writeSome(frame, sessions()[Symbol.iterator]())
+  }
+  // Tens of thousands of writes in one turn would hold up every control that comes meanwhile.
+  const writeSome = (frame: Uint8Array, rest: Iterator<Session>): void => {
+    for (let count = 0; count < limits.HEARTBEATS_TOGETHER_MAX; count += 1) {
+      const next = rest.next()
+      if (next.done === true) return schedule()
+      next.value.sendHeartbeat(frame)
+    }
+    timer = clock.setTimer(0, () => writeSome(frame, rest))
   }
   const schedule = (): void => {
     dueMs = Math.max(dueMs + heartbeatMs, clock.monotonicMs())
-    timer = clock.setTimer(dueMs - clock.monotonicMs(), tick)
+    timer = clock.setTimer(dueMs - clock.monotonicMs(), beat)
   }
   schedule()
   return { [Symbol.dispose]: () => timer.cancel() }

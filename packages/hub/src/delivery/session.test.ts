@@ -204,6 +204,40 @@ describe('given a heartbeat wheel (R-11)', () => {
   })
 })
 
+test('given more streams than get their heartbeat in one turn > what comes meanwhile is done before the last get theirs', () => {
+  const clock = createTestClock()
+  const fakes = Array.from({ length: 2 * limits.HEARTBEATS_TOGETHER_MAX + 1 }, () =>
+    fakeSession(undefined, clock),
+  )
+  const written = (): number => fakes.filter((fake) => fake.texts.length > 0).length
+  using _ = startHeartbeatWheel({
+    clock,
+    heartbeatMs: 100,
+    sessions: () => fakes.map((fake) => fake.session),
+    windowMs: () => 2_000,
+    times: new HeartbeatTimes(),
+  })
+  const seen: number[] = []
+  const look = (): void => {
+    seen.push(written())
+    if (seen.length < 3) clock.setTimer(0, look)
+  }
+  // Set behind the wheel's own timer, it comes next.
+  clock.setTimer(100, look)
+  clock.advance(100)
+  expect(seen, 'streams served after each turn').toEqual([
+    limits.HEARTBEATS_TOGETHER_MAX,
+    2 * limits.HEARTBEATS_TOGETHER_MAX,
+    fakes.length,
+  ])
+  expect(new Set(fakes.map((fake) => fake.texts.join())).size, 'all are told the same').toBe(1)
+  clock.advance(100)
+  expect(
+    fakes.map((fake) => fake.texts.length),
+    'once in each period',
+  ).toEqual(fakes.map(() => 2))
+})
+
 test('given one control > one frame carries it, so that its write can be recorded', () => {
   const args = 'x'.repeat(limits.CONTROL_ARGS_BYTES_MAX - 2)
   expect(encodeCommands([{ action: 'tune', taskId: 't', args: { args } }])).toHaveLength(1)
