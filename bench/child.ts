@@ -1,12 +1,15 @@
 /** Starts the processes of the bench, asks them one thing at a time, and ends them. */
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import type { CpuProfile } from './flame/flame-tree.ts'
 
 /** A process of the bench that answers each message with one. */
 export interface Child extends AsyncDisposable {
   readonly pid: number
   /** @throws Error if the process ends instead of answering, or does not answer. */
   ask(request: object): Promise<unknown>
+  /** The CPU profile of its main thread during `work`, if it answers such requests: see self-profile.ts. */
+  profile(work: () => Promise<unknown>): Promise<CpuProfile>
 }
 
 /** Far longer than anything that is asked takes. */
@@ -28,6 +31,11 @@ export function startChild(
   return {
     pid: process.pid ?? 0,
     ask: (request) => ask(process, file, request),
+    async profile(work) {
+      await ask(process, file, { do: 'beginProfile' })
+      await work()
+      return (await ask(process, file, { do: 'endProfile' })) as CpuProfile
+    },
     [Symbol.asyncDispose]: async () => {
       if (process.exitCode !== null || process.signalCode !== null) return
       process.kill('SIGKILL')

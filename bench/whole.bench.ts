@@ -80,7 +80,7 @@ function rowAt(title: string, part: number, measured: readonly Times[], reach: n
 }
 
 /** Controls one after the other, each until the operator's own request says that it is applied. */
-async function controlTimesUs(
+export async function controlTimesUs(
   hub: OurHub,
   agent: Agent,
   prefix: string,

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { createHub, openSqliteStore, type Hub } from '@downlink/hub'
 import { limits } from '@downlink/protocol'
+import { answerProfile, isProfileRequest, type ProfileRequest } from '../self-profile.ts'
 
 /** What this process is asked. */
 export type HubRequest =
@@ -12,6 +13,7 @@ export type HubRequest =
   | { readonly do: 'start'; readonly isHandedOver: boolean }
   /** Another hub on the same store takes the agents of the first over that time. */
   | { readonly do: 'handOver'; readonly drainMs: number }
+  | ProfileRequest
 
 const [folder = '.', port = '0', heartbeatMs = '15000'] = process.argv.slice(2)
 process.once('disconnect', () => process.exit())
@@ -30,6 +32,7 @@ let hub = await startHub()
 process.on('message', (request: HubRequest) => void answer(request))
 
 async function answer(request: HubRequest): Promise<void> {
+  if (isProfileRequest(request)) return answerProfile(request)
   if (request.do === 'start') {
     const url = request.isHandedOver ? await listen() : (await hub.listen({ port: Number(port) })).href
     process.send?.({ url: url.replace(/\/$/, '') })

@@ -2,7 +2,7 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePorts, startServerProcess } from '../../e2e/server-process.ts'
-import { startChild } from '../child.ts'
+import { startChild, type Child } from '../child.ts'
 import type { PeerKind } from './peer-process.ts'
 import { dropScratch, scratchFolder } from './scratch.ts'
 import { fleetFolder, type FleetFolder } from './template.ts'
@@ -28,6 +28,8 @@ export interface OurHub extends Subject {
   /** `kill -9`, and a new process on the same data and port. */
   killAndRestart(): Promise<void>
   handOver(drainMs: number): Promise<void>
+  /** Of its main thread. */
+  profile: Child['profile']
 }
 
 /** As `downlink hub` starts Node. */
@@ -55,6 +57,7 @@ export async function startOurs(
       child = start(new URL(url).port)
       await child.ask({ do: 'start', isHandedOver })
     },
+    profile: (work) => child.profile(work),
     async handOver(drainMs) {
       await child.ask({ do: 'handOver', drainMs })
     },
