@@ -85,14 +85,24 @@ function encodeCommand(parts: readonly string[]): Uint8Array {
 
 /** The event that a decoded SSE event means. Known names with unreadable data become `unknown`, and nothing is thrown (R-14). */
 export function downlinkEvent(event: string, data: string): DownlinkEvent {
-  const value =
-    event === 'sync' || event === 'command' || event === 'drain' ? parseJson(data, JSON_DEPTH_MAX) : undefined
-  // A `sync` asks for nothing that its data could change, so unreadable data must not swallow it.
-  if (event === 'sync') return syncEvent(value)
-  if (value === undefined || !isJsonObject(value)) return { type: 'unknown', event, data }
-  if (event === 'command') return { type: 'command', controls: parseControls(value) }
-  const reconnectAfterMs = integerField(value, 'reconnectAfterMs', 0, Number.MAX_SAFE_INTEGER) ?? 0
-  return { type: 'drain', reconnectAfterMs: Math.min(RETRY_MS_MAX, reconnectAfterMs) }
+  switch (event) {
+    case 'sync':
+      // Asks for nothing that its data could change, so unreadable data must not swallow it.
+      return syncEvent(parseJson(data, JSON_DEPTH_MAX))
+    case 'command': {
+      const value = parseJson(data, JSON_DEPTH_MAX)
+      return isJsonObject(value)
+        ? { type: 'command', controls: parseControls(value) }
+        : { type: 'unknown', event, data }
+    }
+    case 'drain': {
+      const value = parseJson(data, JSON_DEPTH_MAX)
+      if (!isJsonObject(value)) break
+      const reconnectAfterMs = integerField(value, 'reconnectAfterMs', 0, Number.MAX_SAFE_INTEGER) ?? 0
+      return { type: 'drain', reconnectAfterMs: Math.min(RETRY_MS_MAX, reconnectAfterMs) }
+    }
+  }
+  return { type: 'unknown', event, data }
 }
 
 /** Counter and hub time of a heartbeat comment, or undefined for any other comment. */

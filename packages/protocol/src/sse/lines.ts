@@ -1,6 +1,6 @@
 /** Finds the lines in bytes and decodes them, many at once, for the block to interpret. */
 import type { SseBlock } from './block.ts'
-import { indexOfByte, textOf } from './bytes.ts'
+import { indexOfByte, lastIndexOfByte, textOf } from './bytes.ts'
 import { SseLimitError } from './sse-error.ts'
 
 const LF = 0x0a
@@ -15,14 +15,18 @@ const DATA = 0x64_61_74_61
 /**
  * Lines are decoded in texts, not one by one, as a call of the decoder costs as much as several lines.
  * What the sink keeps is a slice that pins its text, so a text takes less than 4 KiB: a byte a character, or two beyond
- * ASCII.
+ * ASCII. A longer line is a text of its own.
  */
 const TEXT_BYTES_MAX = 4_000
-const WIDE_TEXT_BYTES_MAX = 2_000
-/** From this size on a line is a text of its own: the call is worth it, and what the sink keeps pins nothing else. */
-const LONG_LINE_BYTES_MIN = 512
+const WIDE_TEXT_CHARS_MAX = 2_020
+/** Aimed at, as the next text has a few characters more or less for as many bytes. */
+const WIDE_TEXT_CHARS = 2_000
 /** Up to this distance a loop finds a line end sooner than a call does. */
 const NEAR_BYTES = 32
+/** From this length on a call finds the end of a line beyond ASCII sooner, though it is not far behind its characters. */
+const LONG_LINE_CHARS_MIN = 256
+
+const NO_VIEW: DataView = new DataView(new ArrayBuffer(0))
 
 /** Reads runs of whole lines. A line end is ASCII, so no cut at one can split a character. */
 export class SseLines {
@@ -36,6 +40,7 @@ export class SseLines {
   /** The text that the sink stopped in, unread from `restAt`. */
   private rest = ''
   private restAt = 0
+  private restView = NO_VIEW
 
   constructor(block: SseBlock, lineBytesMax: number) {
     this.block = block
@@ -55,8 +60,8 @@ export class SseLines {
    * called for the rest of them.
    */
   read(bytes: Uint8Array, from: number, to: number): number {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     const rest = this.rest
+    const view = rest === '' ? new DataView(bytes.buffer, bytes.byteOffset, bytes.length) : this.restView
     this.rest = ''
     let at = rest === '' ? from : this.readText(bytes, view, from, rest, this.restAt)
     if (at < to) at = this.readRun(bytes, view, at, to)
@@ -74,6 +79,7 @@ export class SseLines {
     this.nextLf = -1
     this.nextCr = -1
     this.rest = ''
+    this.restView = NO_VIEW
   }
 
   private readRun(bytes: Uint8Array, view: DataView, from: number, to: number): number {
@@ -98,23 +104,27 @@ export class SseLines {
 
   /** Reads a text that begins with the line at `at`; returns where the next unread line begins, but for the LF of a CRLF. */
   private readTextFrom(bytes: Uint8Array, view: DataView, at: number, to: number): number {
-    if (to - at > LONG_LINE_BYTES_MIN && this.lfFrom(bytes, at, to) - at >= LONG_LINE_BYTES_MIN) {
-      return this.readLongLine(bytes, view, at, to)
-    }
+    const hasCr = this.crFrom(bytes, at, to) < to
     for (;;) {
-      const end = textEnd(bytes, at, Math.min(to, at + this.textBytesMax), to)
+      const end = textEnd(bytes, at, Math.min(to, at + this.textBytesMax), to, hasCr)
+      if (end <= at) return this.readLongLine(bytes, view, at, to)
       const text = textOf(bytes, at, end)
       // A bad byte is one character too, but a wide one.
       if (text.length === end - at && !text.includes('\ufffd')) this.textBytesMax = TEXT_BYTES_MAX
-      else this.textBytesMax = WIDE_TEXT_BYTES_MAX
-      // Otherwise once more, smaller.
-      if (text.length <= this.textBytesMax) return this.readText(bytes, view, at, text, 0)
+      else if (text.length <= WIDE_TEXT_CHARS_MAX) {
+        this.textBytesMax = Math.min(TEXT_BYTES_MAX, Math.floor((WIDE_TEXT_CHARS * (end - at)) / text.length))
+      } else {
+        // Once more, smaller.
+        this.textBytesMax = WIDE_TEXT_CHARS
+        continue
+      }
+      return this.readText(bytes, view, at, text, 0)
     }
   }
 
   /** Reads the line at `at`, whose LF is far. */
   private readLongLine(bytes: Uint8Array, view: DataView, at: number, to: number): number {
-    const end = Math.min(this.nextLf, this.crFrom(bytes, at, to))
+    const end = Math.min(this.lfFrom(bytes, at, to), this.crFrom(bytes, at, to))
     // Before a text is made that is as long as the input.
     if (end - at > this.lineBytesMax) throw new SseLimitError('sse_line_too_long', this.lineBytesMax)
     if (end - at > 4 && isData(view, at)) {
@@ -187,7 +197,8 @@ export class SseLines {
       const charLf = text.indexOf('\n', charAt)
       const charEnd = charLf === -1 || charCr < charLf ? charCr : charLf
       let end = at + charEnd - charAt
-      while (view.getUint8(end) !== LF && view.getUint8(end) !== CR) end += 1
+      if (charEnd === charLf && charEnd - charAt >= LONG_LINE_CHARS_MIN) end = indexOfByte(bytes, LF, end)
+      else while (view.getUint8(end) !== LF && view.getUint8(end) !== CR) end += 1
       if (first === COLON) {
         const start = view.getUint8(at + 1) === SPACE ? 2 : 1
         block.readComment(bytes, at, end, text.substring(charAt + start, charEnd))
@@ -230,6 +241,7 @@ export class SseLines {
     if (charAt < length) {
       this.rest = text
       this.restAt = charAt
+      this.restView = view
     }
     return at
   }
@@ -245,13 +257,11 @@ function charOr(text: string, char: string, from: number): number {
   return at === -1 ? text.length : at
 }
 
-/** Where the last line that ends before `near` does, which is behind the short line at `at`. */
-function textEnd(bytes: Uint8Array, at: number, near: number, to: number): number {
+/** Where the last line that ends before `near` does, or at most `at`; `hasCr` says whether a CR is behind `at`. */
+function textEnd(bytes: Uint8Array, at: number, near: number, to: number, hasCr: boolean): number {
   if (near === to) return to
   let end = near
-  const stop = Math.max(at, near - NEAR_BYTES)
+  const stop = hasCr ? at : Math.max(at, near - NEAR_BYTES)
   while (end > stop && bytes[end - 1] !== LF && bytes[end - 1] !== CR) end -= 1
-  if (end > stop) return end
-  while (end > at && bytes[end - 1] !== LF && bytes[end - 1] !== CR) end -= 1
-  return end
+  return end > stop || hasCr ? end : lastIndexOfByte(bytes, LF, end - 1) + 1
 }

@@ -6,9 +6,9 @@ import { expect, test } from 'vitest'
 const KEEPER = `
   const [decoderUrl, kind] = process.argv.slice(-2)
   const { createSseDecoder } = await import(decoderUrl)
-  const texts = { ASCII: 'task', 'Latin-1': 'tâche', 'two-byte': '任務' }
+  const texts = { ASCII: ['task'], 'Latin-1': ['tâche'], 'two-byte': ['任務'], mixed: ['任務', ...Array(30).fill('task')] }
   const frames = Array.from({ length: 900 }, (_, n) =>
-    'event: command\\ndata: {"action":"cancel","taskId":"' + texts[kind] + '-' + n + '"}\\n\\n')
+    'event: command\\ndata: {"action":"cancel","taskId":"' + texts[kind][n % texts[kind].length] + '-' + n + '"}\\n\\n')
   const chunk = Buffer.from(frames.join('').repeat(2)).subarray(0, 65_536)
   const KEPT = 2_000
   function keep(count) {
@@ -35,7 +35,7 @@ const KEEPER = `
   console.log(JSON.stringify({ kept: kept.length, bytes: (after - before) / kept.length, length: kept[0].length }))
 `
 
-test.each(['ASCII', 'Latin-1', 'two-byte'])(
+test.each(['ASCII', 'Latin-1', 'two-byte', 'mixed'])(
   'given many kept payloads, %s > each pins at most 4 KiB',
   (kind) => {
     const decoderUrl = new URL('decode.ts', import.meta.url).href
