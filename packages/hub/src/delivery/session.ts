@@ -66,6 +66,16 @@ export function createSession(options: SessionOptions): Session {
   return new QueuedSession(options)
 }
 
+/** What a session has only while its connection asks to wait: most never do. */
+interface Backlog {
+  frames: Frame[]
+  bytes: number
+  /** The one of `frames` that is a sync due at once. */
+  syncFrame: Frame | undefined
+  /** When it is cut; undefined while it drains. */
+  stall: { readonly deadlineMs: number; readonly timer: Timer } | undefined
+}
+
 class QueuedSession implements Session {
   readonly agentId: string
   declare readonly boot?: Boot
@@ -75,12 +85,7 @@ class QueuedSession implements Session {
   readonly #clock: Clock
   readonly #counts: DeliveryCounts
   readonly #onEnd: SessionOptions['onEnd']
-  #queue: Frame[] | undefined
-  #queuedBytes = 0
-  #syncFrame: Frame | undefined
-  /** The connection asked to wait. */
-  #isBlocked = false
-  #stall: { readonly deadlineMs: number; readonly timer: Timer } | undefined
+  #backlog: Backlog | undefined
   #isEnded = false
 
   constructor(options: SessionOptions) {
@@ -100,59 +105,58 @@ class QueuedSession implements Session {
 
   send(frame: Frame): void {
     if (this.#isEnded) return
-    if (!this.#isBlocked) {
+    const backlog = this.#backlog
+    if (backlog === undefined) {
       this.#write(frame)
       return
     }
-    if (this.#queuedBytes + frame.bytes.length > limits.STREAM_QUEUE_BYTES_MAX) {
+    if (backlog.bytes + frame.bytes.length > limits.STREAM_QUEUE_BYTES_MAX) {
       this.#counts.overflows++
-      this.#boundStall(limits.STREAM_OVERFLOW_MS_MAX)
-      this.#queue = undefined
-      this.#queuedBytes = 0
-      this.#syncFrame = undefined
+      this.#boundStall(backlog, limits.STREAM_OVERFLOW_MS_MAX)
+      backlog.frames = []
+      backlog.bytes = 0
+      backlog.syncFrame = undefined
       this.sendSync('overflow')
       return
     }
-    this.#queue ??= []
-    this.#queue.push(frame)
-    this.#queuedBytes += frame.bytes.length
+    backlog.frames.push(frame)
+    backlog.bytes += frame.bytes.length
   }
 
   sendSync(reason: string, withinMs?: number): void {
-    if (this.#syncFrame !== undefined) return
-    if (withinMs !== undefined) {
-      // It must not stand for one that is due at once.
-      this.send({ bytes: encodeSync(reason, withinMs) })
-      return
-    }
-    const frame: Frame = { bytes: encodeSync(reason), onWritten: () => (this.#syncFrame = undefined) }
-    if (this.#isBlocked) this.#syncFrame = frame
+    const backlog = this.#backlog
+    if (backlog?.syncFrame !== undefined) return
+    const frame: Frame = { bytes: encodeSync(reason, withinMs) }
+    // One over a window must not stand for one that is due at once.
+    if (withinMs === undefined && backlog !== undefined) backlog.syncFrame = frame
     this.send(frame)
   }
 
   sendHeartbeat(bytes: Uint8Array): void {
-    if (!this.#isEnded && !this.#isBlocked) this.#write({ bytes })
+    if (!this.#isEnded && this.#backlog === undefined) this.#write({ bytes })
   }
 
   drained(): void {
-    this.#unbindStall()
-    this.#isBlocked = false
-    while (!this.#isEnded && !this.#isBlocked) {
-      const frame = this.#queue?.shift()
-      if (frame === undefined) return
-      this.#queuedBytes -= frame.bytes.length
+    const backlog = this.#backlog
+    if (backlog === undefined) return
+    unbindStall(backlog)
+    for (let frame = backlog.frames.shift(); frame !== undefined; frame = backlog.frames.shift()) {
+      backlog.bytes -= frame.bytes.length
+      if (frame === backlog.syncFrame) backlog.syncFrame = undefined
       this.#write(frame)
+      if (this.#isEnded || backlog.stall !== undefined) return
     }
+    this.#backlog = undefined
   }
 
   end(why: StreamEnd = 'gone', last?: Uint8Array): void {
     if (this.#isEnded) return
-    if (last !== undefined && !this.#isBlocked) this.#connection.write(last)
+    const backlog = this.#backlog
+    if (last !== undefined && backlog === undefined) this.#connection.write(last)
     this.#isEnded = true
     this.#counts.streamsEnded[why]++
-    this.#unbindStall()
-    this.#queue = undefined
-    this.#queuedBytes = 0
+    if (backlog !== undefined) unbindStall(backlog)
+    this.#backlog = undefined
     this.#connection.end()
     this.#onEnd?.(this)
   }
@@ -163,21 +167,21 @@ class QueuedSession implements Session {
     this.#counts.frameBytes += frame.bytes.length
     frame.onWritten?.()
     if (takesMore || this.#isEnded) return
-    this.#isBlocked = true
     this.#counts.stalls++
-    this.#boundStall(limits.STREAM_STALL_MS_MAX)
+    this.#backlog ??= { frames: [], bytes: 0, syncFrame: undefined, stall: undefined }
+    this.#boundStall(this.#backlog, limits.STREAM_STALL_MS_MAX)
   }
 
   /** A reader that stands still holds memory and shows a stream that delivers nothing; without it the agent falls back. */
-  #boundStall(stallMs: number): void {
+  #boundStall(backlog: Backlog, stallMs: number): void {
     const deadlineMs = this.#clock.monotonicMs() + stallMs
-    if (this.#stall !== undefined && this.#stall.deadlineMs <= deadlineMs) return
-    this.#stall?.timer.cancel()
-    this.#stall = { deadlineMs, timer: this.#clock.setTimer(stallMs, () => this.end('stalled')) }
+    if (backlog.stall !== undefined && backlog.stall.deadlineMs <= deadlineMs) return
+    unbindStall(backlog)
+    backlog.stall = { deadlineMs, timer: this.#clock.setTimer(stallMs, () => this.end('stalled')) }
   }
+}
 
-  #unbindStall(): void {
-    this.#stall?.timer.cancel()
-    this.#stall = undefined
-  }
+function unbindStall(backlog: Backlog): void {
+  backlog.stall?.timer.cancel()
+  backlog.stall = undefined
 }
