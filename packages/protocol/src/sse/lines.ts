@@ -21,8 +21,6 @@ const TEXT_BYTES_MAX = 4_000
 const WIDE_TEXT_CHARS_MAX = 2_020
 /** Aimed at, as the next text has a few characters more or less for as many bytes. */
 const WIDE_TEXT_CHARS = 2_000
-/** Up to this distance a loop finds a line end sooner than a call does. */
-const NEAR_BYTES = 32
 /** From this length on a call finds the end of a line beyond ASCII sooner, though it is not far behind its characters. */
 const LONG_LINE_CHARS_MIN = 256
 
@@ -257,11 +255,13 @@ function charOr(text: string, char: string, from: number): number {
   return at === -1 ? text.length : at
 }
 
-/** Where the last line that ends before `near` does, or at most `at`; `hasCr` says whether a CR is behind `at`. */
+/** Where a line ends, the last one by LF before `near` if there is one, or at most `at`; `hasCr` says whether a CR is behind `at`. */
 function textEnd(bytes: Uint8Array, at: number, near: number, to: number, hasCr: boolean): number {
   if (near === to) return to
-  let end = near
-  const stop = hasCr ? at : Math.max(at, near - NEAR_BYTES)
-  while (end > stop && bytes[end - 1] !== LF && bytes[end - 1] !== CR) end -= 1
-  return end > stop || hasCr ? end : lastIndexOfByte(bytes, LF, end - 1) + 1
+  if (!hasCr) return lastIndexOfByte(bytes, LF, near - 1) + 1
+  // Not before `at`: where no line ends in LF, each text would be a search of all bytes before it.
+  const lf = lastIndexOfByte(bytes.subarray(at, near), LF, near - at - 1)
+  let end = lf === -1 ? near : at + lf + 1
+  while (end > at && bytes[end - 1] !== LF && bytes[end - 1] !== CR) end -= 1
+  return end
 }
