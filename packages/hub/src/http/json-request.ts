@@ -37,17 +37,30 @@ async function readText(request: IncomingMessage, bytesMax: number): Promise<str
     return taken.toString('utf8')
   }
   if (Number(request.headers['content-length'] ?? 0) > bytesMax) throw tooLarge()
-  const chunks: Buffer[] = []
-  let bytes = 0
-  try {
-    for await (const chunk of request as AsyncIterable<Buffer>) {
+  return readBody(request, bytesMax, tooLarge)
+}
+
+/** By listeners, as an iterator of the stream would cost more than all else that is done with a small body. */
+function readBody(request: IncomingMessage, bytesMax: number, tooLarge: () => HubError): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let bytes = 0
+    const endedEarly = (cause?: unknown): void =>
+      reject(new HubError('bad_request', 'The body ended early. Send it again.', { cause }))
+    const take = (chunk: Buffer): void => {
       bytes += chunk.length
-      if (bytes > bytesMax) throw tooLarge()
       chunks.push(chunk)
+      if (bytes <= bytesMax) return
+      // What still comes is thrown away, as far as the guard lets it.
+      request.off('data', take)
+      chunks.length = 0
+      reject(tooLarge())
     }
-  } catch (error) {
-    if (error instanceof HubError) throw error
-    throw new HubError('bad_request', 'The body ended early. Send it again.', { cause: error })
-  }
-  return Buffer.concat(chunks).toString('utf8')
+    // It tells of its end only once.
+    if (request.destroyed) return endedEarly()
+    request.on('data', take)
+    request.once('end', () => resolve(Buffer.concat(chunks).toString('utf8')))
+    request.once('error', endedEarly)
+    request.once('close', endedEarly)
+  })
 }
