@@ -85,7 +85,7 @@ function plansOf(idle: number, size: number): readonly RowPlan<Name>[] {
     of(`idle memory of a stream, KiB, at ${idle}`, 'kibPerStream', most(0.45)),
     of('streams accepted per s', 'streamsPerS', least(0.5)),
     of(`CPU of 1,000 heartbeats, ms, at ${size}`, 'heartbeatCpuMs', most(1.5)),
-    of(`one frame to all ${size}, deliveries per s`, 'nudgesPerS', least(1.2)),
+    of(`a nudge broadcast to ${size}, deliveries per s`, 'nudgesPerS', least(1.2)),
     of('controls, one POST each, per s', 'controlsPerS', least(0.45)),
     of("controls in batches, per s, beside Nchan's one POST each", 'batchPerS', least(1.5), 'controlsPerS'),
     of(`push latency at ${size}, p50, µs`, 'p50Us', most(3)),
@@ -115,8 +115,7 @@ async function measure(name: string, idle: number, size: number): Promise<Figure
   ])
   const idleFigures = await measureIdle(load, idle, size)
   const beats = await load.step(`heartbeats ${(HEARTBEAT_MS / 1_000) * HEARTBEATS}`)
-  // We have no broadcast of a nudge: one frame goes to all by the heartbeat's way.
-  const spread = isOurs ? beats : await load.step('broadcast 10 50')
+  const spread = await load.step('broadcast 10 50')
   const throughput = await load.step(`throughput ${2 * size} 32`)
   const batch = isOurs ? await load.step(`batch ${size} 3`) : undefined
   const latency = await load.step(`latency ${Math.min(1_500, size)} 500`)

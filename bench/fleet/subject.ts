@@ -83,6 +83,13 @@ function ourLoadArgs({ keysFile, token }: FleetFolder): readonly string[] {
     '/api/v1/agents/a{i}/controls',
     '--batch-path',
     '/api/v1/controls',
+    // The window tells one broadcast from the next.
+    '--broadcast-path',
+    '/api/v1/sync',
+    '--broadcast-body',
+    '{"selector":{},"withinMs":{seq}}',
+    '--broadcast-match',
+    '"withinMs":',
   ]
 }
 

@@ -11,14 +11,17 @@ struct slow_reader slow_reader = {.index = -1};
 struct beat beats[BEATS_MAX];
 int beat_count;
 
+static void heard_broadcast(struct stream *stream, const char *line, int length) {
+  const char *at = memmem(line, length, options.broadcast_match, strlen(options.broadcast_match));
+  if (!at || strtoull(at + strlen(options.broadcast_match), NULL, 10) != broadcast.sequence) return;
+  if (stream->broadcast_seen == broadcast.sequence) return;
+  stream->broadcast_seen = broadcast.sequence;
+  broadcast.count++;
+  broadcast.last_ns = now_ns();
+}
+
 static void heard_number(struct stream *stream, uint64_t sequence) {
-  if (broadcast.sequence && sequence == broadcast.sequence) {
-    if (stream->broadcast_seen == sequence) return;
-    stream->broadcast_seen = sequence;
-    broadcast.count++;
-    broadcast.last_ns = now_ns();
-    return;
-  }
+  if (broadcast.sequence && sequence == broadcast.sequence) return;
   if (stream->index == slow_reader.index && sequence >= slow_reader.first &&
       sequence < slow_reader.first + slow_reader.count) {
     uint8_t *seen = &slow_reader.seen[sequence - slow_reader.first];
@@ -30,6 +33,7 @@ static void heard_number(struct stream *stream, uint64_t sequence) {
 }
 
 static void read_data(struct stream *stream, char *line, int length) {
+  if (broadcast.sequence) heard_broadcast(stream, line, length);
   int match_length = strlen(options.match);
   for (char *at = line; (at = memmem(at, line + length - at, options.match, match_length)) != NULL;) {
     at += match_length;

@@ -34,7 +34,7 @@ struct options {
   const char *path, *stream_headers[HEADERS_MAX];
   const char *sync_path, *keys_file;
   const char *publish_path, *publish_body, *publish_headers[HEADERS_MAX];
-  const char *broadcast_path, *broadcast_body;
+  const char *broadcast_path, *broadcast_body, *broadcast_match;
   const char *batch_path, *batch_item, *batch_head, *batch_tail;
   int batch_chunk;
   /* What stands before a control's number in what is delivered. */

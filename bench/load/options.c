@@ -38,7 +38,8 @@ static const char USAGE[] =
     "  --publish-path T       one control: {i}, {seq} its number                   (/pub/{i})\n"
     "  --publish-body T       {seq}, {i}, {pad}\n"
     "  --publish-header T     one more header of operators: {seq}\n"
-    "  --broadcast-path P     to all streams; --broadcast-body T as --publish-body\n"
+    "  --broadcast-path P     to all streams; --broadcast-body T as --publish-body;\n"
+    "                         --broadcast-match S what its number stands behind, as --match\n"
     "  --batch-path P         many controls in one request; --batch-chunk N in each (1000)\n"
     "  --batch-item T, --batch-head S, --batch-tail S     what a batch is made of\n"
     "  --match S              stands before a control's number in what is delivered (taskId\":\"t)\n"
@@ -108,6 +109,7 @@ static bool read_text(const char *name, const char *value) {
                {"--batch-item", &options.batch_item},
                {"--batch-head", &options.batch_head},
                {"--batch-tail", &options.batch_tail},
+               {"--broadcast-match", &options.broadcast_match},
                {"--match", &options.match}};
   for (size_t index = 0; index < sizeof texts / sizeof *texts; index++)
     if (strcmp(name, texts[index].name) == 0) {
@@ -146,4 +148,5 @@ void read_options(int count, char **arguments) {
   if (options.stream.port == 0) die("--url is missing\n%s", USAGE);
   if (options.operator_api.port == 0) options.operator_api = options.stream;
   if (options.broadcast_body == NULL) options.broadcast_body = options.publish_body;
+  if (options.broadcast_match == NULL) options.broadcast_match = options.match;
 }

@@ -414,8 +414,8 @@ export const DRAIN_SPREAD_MS_DEFAULT = 5_000
 export const DRAIN_RESTART_MS = 2_000
 /** Streams that a hub accepts per second unless told otherwise; half of it is handed out to agents that come back. */
 export const ACCEPT_PER_S_DEFAULT = 1_000
-/** Streams that get their heartbeat in one turn of the event loop: some 4 ms, for which a control that comes meanwhile waits. */
-export const HEARTBEATS_TOGETHER_MAX = 256
+/** Streams that get a frame for all in one turn of the event loop: some 4 ms, for which a control that comes meanwhile waits. */
+export const STREAMS_TOGETHER_MAX = 256
 /** Heartbeats whose time is remembered, so that an echo of one tells the round trip: 16 of the longest paces of syncs at the default period. */
 export const HEARTBEATS_REMEMBERED = 320
 /** Pace of syncs, ms: watched, with running tasks or without a stream, and idle on a healthy stream. */

@@ -30,7 +30,7 @@ export function startHeartbeatWheel(options: HeartbeatWheelOptions): Disposable 
   }
   // Tens of thousands of writes in one turn would hold up every control that comes meanwhile.
   const writeSome = (frame: Uint8Array, rest: Iterator<Session>): void => {
-    for (let count = 0; count < limits.HEARTBEATS_TOGETHER_MAX; count += 1) {
+    for (let count = 0; count < limits.STREAMS_TOGETHER_MAX; count += 1) {
       const next = rest.next()
       if (next.done === true) return schedule()
       next.value.sendHeartbeat(frame)

@@ -1,5 +1,5 @@
 /** Nudges of many agents: who can be told of a window is told, the others are nudged within it (R-54). */
-import type { Boot } from '@downlink/protocol'
+import { limits, type Boot } from '@downlink/protocol'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { createTestClock, type TestClock } from '../../../testkit/src/test-clock.ts'
 import { createAgentMemories, type AgentMemories } from '../controls/agent-memory.ts'
@@ -43,11 +43,11 @@ function streamOf(agentId: string, boot?: Boot): readonly string[] {
 }
 
 describe('given agents with streams', () => {
-  test('when they are nudged over a window > ours are told of it at once, an original is nudged within it', () => {
+  test('when they are nudged over a window > ours are told of it at once, an original is nudged within it', async () => {
     const ours = streamOf('a1', { bootNonce: 'b', connectCounter: 1 })
     const originals = [streamOf('o1'), streamOf('o2')]
     chances = [0.9, 0.1]
-    expect(nudges.within(['a1', 'o1', 'o2'], WINDOW_MS)).toBe(3)
+    expect(await nudges.within(['a1', 'o1', 'o2'], WINDOW_MS)).toBe(3)
     expect([ours, ...originals]).toEqual([[SPREAD], [], []])
     clock.advance(3_000)
     expect(originals).toEqual([[], [AT_ONCE]])
@@ -56,19 +56,35 @@ describe('given agents with streams', () => {
     expect(clock.pendingTimers, 'nobody waits any more').toBe(0)
   })
 
-  test('when it is asked for again > no original is nudged twice', () => {
+  test('when there are more than are told in one turn > the frame is encoded once, and what comes meanwhile is done before the last', async () => {
+    const frames: Uint8Array[] = []
+    const agentIds = Array.from({ length: limits.STREAMS_TOGETHER_MAX + 1 }, (_, index) => `a${index}`)
+    for (const agentId of agentIds) {
+      const connection = { write: (bytes: Uint8Array) => frames.push(bytes) > 0, end: () => undefined }
+      const boot = { bootNonce: 'b', connectCounter: 1 }
+      registry.attach(createSession({ agentId, clock, connection, boot }))
+    }
+    const nudged = nudges.within(agentIds, WINDOW_MS)
+    expect(frames).toHaveLength(limits.STREAMS_TOGETHER_MAX)
+    clock.advance(0)
+    expect(await nudged).toBe(agentIds.length)
+    expect([frames.length, new Set(frames).size]).toEqual([agentIds.length, 1])
+  })
+
+  test('when it is asked for again > no original is nudged twice', async () => {
     const original = streamOf('o1')
-    for (let times = 0; times < 3; times++) nudges.within(['o1'], WINDOW_MS)
+    for (let times = 0; times < 3; times++) await nudges.within(['o1'], WINDOW_MS)
     clock.advance(WINDOW_MS)
     expect(original).toEqual([AT_ONCE])
   })
 
-  test('when the hub stops > nobody is nudged', () => {
+  test('when the hub stops > nobody is nudged', async () => {
     const original = streamOf('o1')
-    nudges.within(['o1'], WINDOW_MS)
+    await nudges.within(['o1'], WINDOW_MS)
     nudges[Symbol.dispose]()
+    expect(await nudges.within(['o1'], WINDOW_MS)).toBe(0)
     clock.advance(WINDOW_MS)
-    expect(original).toEqual([])
+    expect([original, clock.pendingTimers]).toEqual([[], 0])
   })
 })
 
@@ -77,7 +93,7 @@ describe('given agents without a stream', () => {
     memories.of('p1').repliedVersion = 0
     memories.of('p2').repliedVersion = 0
     const held = polls.hold('p1', undefined)
-    expect(nudges.within(['p1', 'p2', 'never-here'], WINDOW_MS), 'only one of them is there').toBe(1)
+    expect(await nudges.within(['p1', 'p2', 'never-here'], WINDOW_MS), 'only one of them is there').toBe(1)
     clock.advance(WINDOW_MS / 2)
     expect(await held.ended).toEqual({ kind: 'wake', wake: true })
     const next = polls.hold('p2', undefined)

@@ -1,5 +1,5 @@
 /** Has agents sync: one at once, or many over a window, so that they do not all come at once (R-54). */
-import type { Clock, Random, Timer } from '@downlink/protocol'
+import { delay, encodeSync, limits, type Clock, type Random, type Timer } from '@downlink/protocol'
 import type { AgentMemories } from '../controls/agent-memory.ts'
 import type { SessionRegistry } from './session-registry.ts'
 import type { WakePolls } from './wake-polls.ts'
@@ -24,7 +24,7 @@ export interface Nudges extends Disposable {
    * Has each agent sync at a random time within `withinMs`. One of ours is told of the window; whoever cannot be, an original
    * or one that asks `wake`, is nudged at such a time. How many have a stream or a held poll.
    */
-  within(agentIds: readonly string[], withinMs: number): number
+  within(agentIds: readonly string[], withinMs: number): Promise<number>
 }
 
 interface Waiting {
@@ -40,6 +40,7 @@ export function createNudges(options: NudgesOptions): Nudges {
   /** The last of them is due first. */
   let order: Waiting[] = []
   let timer: Timer | undefined
+  let isDisposed = false
 
   const now = (agentId: string, reason: string): boolean => {
     const session = registry.get(agentId)
@@ -61,24 +62,41 @@ export function createNudges(options: NudgesOptions): Nudges {
     }
     setTimer()
   }
-  return {
-    now,
-    within(agentIds, withinMs) {
-      const nowMs = clock.monotonicMs()
-      let reached = 0
-      for (const agentId of agentIds) {
-        const session = registry.get(agentId)
-        if (session !== undefined || polls.isHeld(agentId)) reached++
-        if (session?.boot !== undefined) session.sendSync('broadcast', withinMs)
-        // One that was never here has nothing that could carry it, now or soon.
-        else if (memories.peek(agentId) !== undefined && !waiting.has(agentId)) {
-          waiting.set(agentId, { agentId, dueMs: nowMs + random() * withinMs })
-        }
+  const tellSome = (agentIds: readonly string[], withinMs: number, bytes: Uint8Array): number => {
+    const nowMs = clock.monotonicMs()
+    const waitedBefore = waiting.size
+    let reached = 0
+    for (const agentId of agentIds) {
+      const session = registry.get(agentId)
+      if (session !== undefined || polls.isHeld(agentId)) reached++
+      if (session?.boot !== undefined) session.sendBroadcast(bytes)
+      // One that was never here has nothing that could carry it, now or soon.
+      else if (memories.peek(agentId) !== undefined && !waiting.has(agentId)) {
+        waiting.set(agentId, { agentId, dueMs: nowMs + random() * withinMs })
       }
+    }
+    if (waiting.size > waitedBefore) {
       order = [...waiting.values()].sort((a, b) => b.dueMs - a.dueMs)
       setTimer()
+    }
+    return reached
+  }
+  return {
+    now,
+    async within(agentIds, withinMs) {
+      const bytes = encodeSync('broadcast', withinMs)
+      let reached = 0
+      for (let from = 0; from < agentIds.length; from += limits.STREAMS_TOGETHER_MAX) {
+        // Tens of thousands of writes in one turn would hold up every control that comes meanwhile.
+        if (from > 0) await delay(clock, 0)
+        if (isDisposed) break
+        reached += tellSome(agentIds.slice(from, from + limits.STREAMS_TOGETHER_MAX), withinMs, bytes)
+      }
       return reached
     },
-    [Symbol.dispose]: () => timer?.cancel(),
+    [Symbol.dispose]() {
+      isDisposed = true
+      timer?.cancel()
+    },
   }
 }

@@ -1,4 +1,4 @@
-import { encodeCommands, limits } from '@downlink/protocol'
+import { encodeCommands, encodeSync, limits } from '@downlink/protocol'
 import { describe, expect, test } from 'vitest'
 import { createTestClock, type TestClock } from '../../../testkit/src/test-clock.ts'
 import { HeartbeatTimes } from './heartbeat-times.ts'
@@ -77,9 +77,9 @@ describe('given a session whose reader stands still', () => {
     const fake = fakeSession()
     fake.takes = false
     fake.session.send(frame('a'))
-    fake.session.sendSync('broadcast', 30_000)
+    fake.session.sendBroadcast(encodeSync('broadcast', 30_000))
     fake.session.sendSync('operator')
-    fake.session.sendSync('broadcast', 30_000)
+    fake.session.sendBroadcast(encodeSync('broadcast', 30_000))
     fake.takes = true
     fake.session.drained()
     expect(fake.texts.slice(1)).toEqual([
@@ -206,7 +206,7 @@ describe('given a heartbeat wheel (R-11)', () => {
 
 test('given more streams than get their heartbeat in one turn > what comes meanwhile is done before the last get theirs', () => {
   const clock = createTestClock()
-  const fakes = Array.from({ length: 2 * limits.HEARTBEATS_TOGETHER_MAX + 1 }, () =>
+  const fakes = Array.from({ length: 2 * limits.STREAMS_TOGETHER_MAX + 1 }, () =>
     fakeSession(undefined, clock),
   )
   const written = (): number => fakes.filter((fake) => fake.texts.length > 0).length
@@ -226,8 +226,8 @@ test('given more streams than get their heartbeat in one turn > what comes meanw
   clock.setTimer(100, look)
   clock.advance(100)
   expect(seen, 'streams served after each turn').toEqual([
-    limits.HEARTBEATS_TOGETHER_MAX,
-    2 * limits.HEARTBEATS_TOGETHER_MAX,
+    limits.STREAMS_TOGETHER_MAX,
+    2 * limits.STREAMS_TOGETHER_MAX,
     fakes.length,
   ])
   expect(new Set(fakes.map((fake) => fake.texts.join())).size, 'all are told the same').toBe(1)

@@ -48,8 +48,10 @@ export interface Session {
   pusher: Pusher | undefined
   /** Writes the frame, or queues it. What does not fit collapses, with all that is queued, into one `sync` (R-50). */
   send(frame: Frame): void
-  /** Owes the agent a `sync`: at most one is queued that is due at once. @param withinMs - at a time of its own within it (R-54). */
-  sendSync(reason: string, withinMs?: number): void
+  /** Owes the agent a `sync`: at most one is queued. */
+  sendSync(reason: string): void
+  /** Writes or queues a `sync` over a window, encoded once for many (R-54), unless one is owed that is due at once. */
+  sendBroadcast(bytes: Uint8Array): void
   /** Writes a heartbeat, or leaves it out while the reader does not keep up: older bytes are waiting then. */
   sendHeartbeat(bytes: Uint8Array): void
   /** The connection can take more. */
@@ -123,13 +125,16 @@ class QueuedSession implements Session {
     backlog.bytes += frame.bytes.length
   }
 
-  sendSync(reason: string, withinMs?: number): void {
+  sendSync(reason: string): void {
     const backlog = this.#backlog
     if (backlog?.syncFrame !== undefined) return
-    const frame: Frame = { bytes: encodeSync(reason, withinMs) }
-    // One over a window must not stand for one that is due at once.
-    if (withinMs === undefined && backlog !== undefined) backlog.syncFrame = frame
+    const frame: Frame = { bytes: encodeSync(reason) }
+    if (backlog !== undefined) backlog.syncFrame = frame
     this.send(frame)
+  }
+
+  sendBroadcast(bytes: Uint8Array): void {
+    if (this.#backlog?.syncFrame === undefined) this.send({ bytes })
   }
 
   sendHeartbeat(bytes: Uint8Array): void {

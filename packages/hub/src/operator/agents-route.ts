@@ -90,7 +90,7 @@ export function addAgentsRoutes(routes: OperatorRoutes): void {
         tag: 'Agents',
         summary: 'Have many agents sync',
         description:
-          'Each comes at a random time within `withinMs`, so that they do not all come at once. A request looks at a bounded number of agents: send it again with `nextCursor` as `cursor`.',
+          'Each comes at a random time within `withinMs`, so that they do not all come at once. An empty selector means all that this hub has met since it started. With any other, a request looks at a bounded number of agents: send it again with `nextCursor` as `cursor`.',
         scope: 'control',
       },
       { querystring: noQuery, body: nudgeBody, response: { 200: nudgesReply } },
@@ -172,6 +172,8 @@ async function listAgents(routes: OperatorRoutes, query: AgentsQuery): Promise<P
 
 async function nudgeAgents(routes: OperatorRoutes, request: NudgeRequest): Promise<NudgeReply> {
   const { selector, withinMs = routes.windowMs(), cursor } = request
+  if (cursor === undefined && selector.label === undefined && selector.status === undefined)
+    return { nudged: await routes.nudges.within(metAgents(routes), withinMs), withinMs }
   const isMeant = parseLabelSelector(selector.label ?? '')
   const agentIds: string[] = []
   const nextCursor = await scanAgents(routes.agents, cursor, async (agent) => {
@@ -181,6 +183,11 @@ async function nudgeAgents(routes: OperatorRoutes, request: NudgeRequest): Promi
       agentIds.push(agentId)
     return true
   })
-  const nudged = routes.nudges.within(agentIds, withinMs)
+  const nudged = await routes.nudges.within(agentIds, withinMs)
   return { nudged, withinMs, ...(nextCursor === undefined ? {} : { nextCursor }) }
+}
+
+/** Nobody else has a stream or a poll here, so the store need not be asked. */
+function metAgents({ memories }: OperatorRoutes): readonly string[] {
+  return [...memories.all()].filter(([, memory]) => !memory.isRevoked).map(([agentId]) => agentId)
 }
