@@ -15,12 +15,15 @@ struct watch {
   double before_kib, peak_kib;
   uint64_t began_ns, sampled_ns;
   double cut_s;
+  int fds_before;
 };
 
+/* A reader that stands still does not learn that it was cut before it has read what the kernel holds: the server's files tell. */
 static void sample(struct watch *watch) {
-  if (watch->cut_s < 0 && streams[0].state == CLOSED) watch->cut_s = (now_ns() - watch->began_ns) / 1e9;
   if (now_ns() - watch->sampled_ns < SAMPLE_NS) return;
   watch->sampled_ns = now_ns();
+  bool is_cut = streams[0].state == CLOSED || server_fds() < watch->fds_before;
+  if (watch->cut_s < 0 && is_cut) watch->cut_s = (now_ns() - watch->began_ns) / 1e9;
   double kib = server_kib("status", "VmRSS:");
   if (kib > watch->peak_kib) watch->peak_kib = kib;
 }
@@ -82,18 +85,20 @@ static void read_again(void) {
 void step_slow(int megabytes, int bytes) {
   publishers_up(1);
   if (streams[0].state != READY) die("stream 0 is not open");
+  uint64_t times[HEALTHY_TRIES];
+  // Opens the operator's connection, so that none of the server's files but those of the reader come or go.
+  healthy(times);
   slow_reader = (struct slow_reader){.index = 0, .first = control_next, .count = megabytes * 1000000ull / bytes};
   slow_reader.seen = calloc(slow_reader.count, 1);
   struct publish_tally before = publish_tally;
   report_begin();
   double kib = server_kib("status", "VmRSS:");
-  struct watch watch = {.before_kib = kib, .peak_kib = kib, .began_ns = now_ns(), .cut_s = -1};
+  struct watch watch = {.before_kib = kib, .peak_kib = kib, .began_ns = now_ns(), .cut_s = -1, .fds_before = server_fds()};
   streams[0].is_paused = true;
   stream_watch(&streams[0]);
   uint64_t offered = push(&watch, bytes);
   double push_s = (now_ns() - watch.began_ns) / 1e9;
   uint64_t accepted = publish_tally.accepted - before.accepted;
-  uint64_t times[HEALTHY_TRIES];
   int got = healthy(times);
   serve_watching(&watch, HOLD_S);
   read_again();
