@@ -235,6 +235,8 @@ export const OPEN_CONTROLS_MAX = 256
 export const LANE_QUEUE_MAX = 32
 /** Settled controls that stay in the mailbox; older ones are read from history. */
 export const SETTLED_CONTROLS_MAX = 64
+/** Bytes of their arguments as JSON, those of the newest apart: the mailbox is written with every change. */
+export const SETTLED_ARGS_BYTES_MAX = 32_768
 /** Characters of an original's own verbs as JSON in one sync reply: at most three bytes each, they fit in `REPLY_BYTES_MAX`. */
 export const ORIGINAL_VERBS_CHARS_MAX = 262_144
 /** Idempotency keys remembered per agent, the newest, beside those of all open controls (`OPEN_CONTROLS_MAX`). */

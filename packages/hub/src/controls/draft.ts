@@ -127,7 +127,7 @@ export class MailboxDraft {
     )
     this.set({
       open: this.mailbox.open.filter((other) => other.controlId !== entry.controlId),
-      settled: [...this.mailbox.settled, settled].slice(-limits.SETTLED_CONTROLS_MAX),
+      settled: [...keptBehindNewest(this.mailbox.settled), settled],
     })
     this.logControl('control.settled', settled)
   }
@@ -147,6 +147,16 @@ export class MailboxDraft {
     })
     return { mailbox: this.mailbox, history: this.#history }
   }
+}
+
+/** Those of the settled controls that stay when one more settles; what goes is read from history. */
+function keptBehindNewest(before: readonly ControlEntry[]): readonly ControlEntry[] {
+  let leftBytes: number = limits.SETTLED_ARGS_BYTES_MAX
+  const first = before.findLastIndex((entry) => {
+    if (entry.args !== null) leftBytes -= Buffer.byteLength(JSON.stringify(entry.args))
+    return leftBytes < 0
+  })
+  return before.slice(first + 1).slice(1 - limits.SETTLED_CONTROLS_MAX)
 }
 
 /**

@@ -200,6 +200,26 @@ describe('given the bounds of a mailbox', () => {
     expect(ids[0]).toBe('p5')
   })
 
+  test('settled controls with large arguments > as many as SETTLED_ARGS_BYTES_MAX lets stay behind the newest', () => {
+    const bench = new MailboxBench()
+    const args = { text: 'ü'.repeat(limits.SETTLED_ARGS_BYTES_MAX / 8) }
+    for (const index of range(6)) bench.control({ controlId: `p${index}`, action: 'pause', args })
+    expect(
+      bench.mailbox.settled.map((entry) => entry.controlId),
+      'three of a quarter and some bytes each fit',
+    ).toEqual(['p1', 'p2', 'p3', 'p4'])
+  })
+
+  test('settled controls, of which one alone has more > it stays until the next settles', () => {
+    const bench = new MailboxBench()
+    const args = { text: 'x'.repeat(limits.SETTLED_ARGS_BYTES_MAX) }
+    bench.control({ controlId: 'large', action: 'pause', args })
+    bench.control({ controlId: 'p1', action: 'pause' })
+    expect(bench.mailbox.settled.map((entry) => entry.controlId)).toEqual(['large'])
+    bench.control({ controlId: 'p2', action: 'pause' })
+    expect(bench.mailbox.settled.map((entry) => entry.controlId)).toEqual(['p1'])
+  })
+
   test('idempotency keys > at most IDEMPOTENCY_KEYS_MAX, the oldest go first', () => {
     const bench = new MailboxBench()
     for (const index of range(limits.IDEMPOTENCY_KEYS_MAX + 1)) {
