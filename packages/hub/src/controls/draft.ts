@@ -152,11 +152,15 @@ export class MailboxDraft {
 /** Those of the settled controls that stay when one more settles; what goes is read from history. */
 function keptBehindNewest(before: readonly ControlEntry[]): readonly ControlEntry[] {
   let leftBytes: number = limits.SETTLED_ARGS_BYTES_MAX
-  const first = before.findLastIndex((entry) => {
-    if (entry.args !== null) leftBytes -= Buffer.byteLength(JSON.stringify(entry.args))
-    return leftBytes < 0
-  })
-  return before.slice(first + 1).slice(1 - limits.SETTLED_CONTROLS_MAX)
+  const kept: ControlEntry[] = []
+  for (const entry of before.slice(1 - limits.SETTLED_CONTROLS_MAX).reverse()) {
+    const argsBytes = entry.args === null ? 0 : Buffer.byteLength(JSON.stringify(entry.args))
+    // Only those with large arguments go before their time: what is yet to be seen of a cancel must find it here.
+    if (argsBytes > leftBytes) continue
+    leftBytes -= argsBytes
+    kept.push(entry)
+  }
+  return kept.reverse()
 }
 
 /**

@@ -210,6 +210,14 @@ describe('given the bounds of a mailbox', () => {
     ).toEqual(['p1', 'p2', 'p3', 'p4'])
   })
 
+  test('settled controls with large arguments > push out no cancel, which is yet to be observed', () => {
+    const bench = new MailboxBench()
+    bench.control({ controlId: 'c', action: 'pause' })
+    const args = { text: 'x'.repeat(limits.SETTLED_ARGS_BYTES_MAX / 2) }
+    for (const index of range(4)) bench.control({ controlId: `p${index}`, action: 'pause', args })
+    expect(bench.mailbox.settled.map((entry) => entry.controlId)).toEqual(['c', 'p1', 'p2'])
+  })
+
   test('settled controls, of which one alone has more > it stays until the next settles', () => {
     const bench = new MailboxBench()
     const args = { text: 'x'.repeat(limits.SETTLED_ARGS_BYTES_MAX) }
