@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { connect, type Socket } from 'node:net'
-import { startChild } from './child.ts'
+import { startChild, type Child } from './child.ts'
 import type { Effort } from './codec.bench.ts'
 import { fsyncTimesUs, percentile } from './fleet/fsync.ts'
 import { dropScratch, scratchFolder } from './fleet/scratch.ts'
@@ -30,30 +30,44 @@ interface Times {
 
 export async function wholeRows({ rounds, quick }: Effort, onRow: (row: Row) => void): Promise<Row[]> {
   const count = quick ? QUICK_CONTROLS : CONTROLS
-  await using hub = await startOurs({ streams: 1, heartbeatMs: HEARTBEAT_MS })
-  const [key = ''] = readFileSync(hub.files.keysFile, 'utf8').split('\n', 1)
-  const folder = scratchFolder('agent')
-  try {
-    await using agent = startChild('whole-agent.ts', [hub.url, key, folder])
-    await agent.ask({})
+  return withWhole(async (whole) => {
     await using echo = startChild('whole-echo.ts')
     const { port } = (await echo.ask({})) as { port: number }
-    const operator = new Agent({ keepAlive: true, maxSockets: 1 })
-    await controlTimesUs(hub, operator, 'warm', WARM_UP)
+    await controlTimesUs(whole, 'warm', WARM_UP)
     const measured: Times[] = []
     for (let round = 0; round < rounds; round += 1) {
       measured.push({
         roundTrip: await roundTripTimesUs(port, count),
         fsync: fsyncTimesUs(count),
-        whole: await controlTimesUs(hub, operator, `r${round}`, count),
+        whole: await controlTimesUs(whole, `r${round}`, count),
       })
       console.error(`round ${round + 1} of ${rounds}`)
     }
-    operator.destroy()
     const rows = [rowAt('p50', 0.5, measured, 6), rowAt('p99', 0.99, measured, undefined)]
     rows.forEach(onRow)
     return rows
+  })
+}
+
+/** Hub, agent with an open stream, and the connection of an operator. */
+export interface Whole {
+  readonly hub: OurHub
+  readonly agent: Child
+  readonly operator: Agent
+}
+
+/** Starts the whole for as long as `work` takes. */
+export async function withWhole<T>(work: (whole: Whole) => Promise<T>): Promise<T> {
+  await using hub = await startOurs({ streams: 1, heartbeatMs: HEARTBEAT_MS })
+  const [key = ''] = readFileSync(hub.files.keysFile, 'utf8').split('\n', 1)
+  const folder = scratchFolder('agent')
+  const operator = new Agent({ keepAlive: true, maxSockets: 1 })
+  try {
+    await using agent = startChild('whole-agent.ts', [hub.url, key, folder])
+    await agent.ask({})
+    return await work({ hub, agent, operator })
   } finally {
+    operator.destroy()
     dropScratch(folder)
   }
 }
@@ -81,15 +95,14 @@ function rowAt(title: string, part: number, measured: readonly Times[], reach: n
 
 /** Controls one after the other, each until the operator's own request says that it is applied. */
 export async function controlTimesUs(
-  hub: OurHub,
-  agent: Agent,
+  { hub, operator }: Whole,
   prefix: string,
   count: number,
 ): Promise<readonly number[]> {
   const times: number[] = []
   for (let number = 0; number < count; number += 1) {
     const began = process.hrtime.bigint()
-    const body = await post(hub, agent, { action: 'cancel', taskId: `${prefix}-${number}` })
+    const body = await post(hub, operator, { action: 'cancel', taskId: `${prefix}-${number}` })
     times.push(microsecondsSince(began))
     const { outcome } = JSON.parse(body) as { outcome?: { state?: string } }
     if (outcome?.state !== 'applied') throw new Error(`A control was not applied: ${body.slice(0, 300)}`)

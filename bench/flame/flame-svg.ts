@@ -27,22 +27,19 @@ rect{stroke:#ffffff;stroke-width:.5}
 export function flameGraph(root: FlameNode, title: string): string {
   const drawn: string[] = []
   let depth = 0
-  const draw = (node: FlameNode, x: number, row: number): void => {
-    const width = (node.totalUs / root.totalUs) * WIDTH
-    if (node.totalUs < PART_MIN * root.totalUs) return
-    depth = Math.max(depth, row + 1)
-    drawn.push(bar(node, x, HEAD_HEIGHT + row * ROW_HEIGHT, width, root.totalUs))
-    let childX = x
-    for (const child of node.children) {
-      draw(child, childX, row + 1)
-      childX += (child.totalUs / root.totalUs) * WIDTH
+  const drawChildren = ({ children }: FlameNode, parentX: number, row: number): void => {
+    let x = parentX
+    for (const child of children) {
+      // The dearest are first.
+      if (child.totalUs < PART_MIN * root.totalUs) return
+      depth = Math.max(depth, row + 1)
+      const width = (child.totalUs / root.totalUs) * WIDTH
+      drawn.push(bar(child, x, HEAD_HEIGHT + row * ROW_HEIGHT, width, root.totalUs))
+      drawChildren(child, x, row + 1)
+      x += width
     }
   }
-  let x = 0
-  for (const child of root.children) {
-    draw(child, x, 0)
-    x += (child.totalUs / root.totalUs) * WIDTH
-  }
+  drawChildren(root, 0, 0)
   const height = HEAD_HEIGHT + depth * ROW_HEIGHT
   return `${picture(WIDTH, height, title, [
     element('style', {}, STYLE),

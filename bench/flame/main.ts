@@ -1,13 +1,10 @@
 /** `npm run bench:flame`: what the main thread of hub and agent does under each load of the bench, as flame graphs in docs/flames. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { Agent } from 'node:http'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
-import { startChild } from '../child.ts'
 import { startLoad } from '../fleet/load.ts'
-import { dropScratch, scratchFolder } from '../fleet/scratch.ts'
 import { streamsHere } from '../fleet/size.ts'
 import { ACKNOWLEDGING, startOurs } from '../fleet/subject.ts'
-import { controlTimesUs } from '../whole.bench.ts'
+import { controlTimesUs, withWhole } from '../whole.bench.ts'
 import { flameGraph } from './flame-svg.ts'
 import { flameTree, type CpuProfile } from './flame-tree.ts'
 
@@ -58,27 +55,18 @@ async function fleet(
 }
 
 /** Profiles of hub and agent while an operator's controls are applied one after the other. */
-async function whole(): Promise<void> {
-  await using hub = await startOurs({ streams: 1, heartbeatMs: HEARTBEAT_MS })
-  const [key = ''] = readFileSync(hub.files.keysFile, 'utf8').split('\n', 1)
-  const folder = scratchFolder('agent')
-  try {
-    await using agent = startChild('whole-agent.ts', [hub.url, key, folder])
-    await agent.ask({})
-    const operator = new Agent({ keepAlive: true, maxSockets: 1 })
-    await controlTimesUs(hub, operator, 'warm', WARM_UP)
+function whole(): Promise<void> {
+  return withWhole(async (parts) => {
+    await controlTimesUs(parts, 'warm', WARM_UP)
     for (const [name, thread, title] of [
-      ['whole-hub', hub, 'Hub, main thread'],
-      ['whole-agent', agent, 'Agent'],
+      ['whole-hub', parts.hub, 'Hub, main thread'],
+      ['whole-agent', parts.agent, 'Agent'],
     ] as const) {
       await write(name, `${title}: operator → applied → settled`, thread, () =>
-        controlTimesUs(hub, operator, name, WHOLE_CONTROLS),
+        controlTimesUs(parts, name, WHOLE_CONTROLS),
       )
     }
-    operator.destroy()
-  } finally {
-    dropScratch(folder)
-  }
+  })
 }
 
 async function write(
